@@ -6,7 +6,6 @@
 export PYTHON
 
 BIN := .venv/bin
-CODE := src tests benchmarks .ci
 
 help: ## say what there is
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/make \1	\2/' | expand -t 16
@@ -24,14 +23,14 @@ bench: dev ## measure, and write var/bench.json and docs/performance.md
 	@exec $(BIN)/python -m benchmarks $(ARGS)
 
 lint: dev ## style, types and import layers
-	$(BIN)/ruff check $(CODE)
-	$(BIN)/ruff format --check $(CODE)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
 format: dev ## put the code in shape
-	$(BIN)/ruff check --fix $(CODE)
-	$(BIN)/ruff format $(CODE)
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
 
 lock: dev ## pin what requirements*.in ask for (ARGS=--upgrade for the newest)
 	$(BIN)/uv pip compile $(LOCK) $(ARGS) --output-file requirements.txt requirements.in
