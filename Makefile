@@ -26,7 +26,7 @@ lint: dev ## style, types and import layers
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-logo
 
 format: dev ## put the code in shape
 	$(BIN)/ruff check --fix
