@@ -1,0 +1,1 @@
+"""Measurements of Handrail on this machine: `make bench`."""
