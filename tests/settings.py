@@ -9,12 +9,8 @@ from importlib.util import find_spec
 
 os.environ.setdefault("HANDRAIL_DEBUG", "on")
 
-from handrail.config.settings import *  # noqa: E402, F403
+from handrail.config.settings import *  # noqa: F403
 
 DEBUG = False
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
-
-# Until the lead's models are committed; removed then.
-if find_spec("handrail.people.models") is None:
-    AUTH_USER_MODEL = "auth.User"

@@ -22,7 +22,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
-import psutil
 import psycopg
 from psycopg.conninfo import make_conninfo
 
@@ -216,7 +215,8 @@ class EmbeddedPostgres:
         locale = ["--locale-provider=builtin", "--builtin-locale=PG_UNICODE_FAST"]
         with _password_file(home, self._passwords["superuser"]) as password_file:
             arguments = [
-                *(home.binaries / "initdb", "--pgdata", unfinished, "--username", SUPERUSER),
+                *(str(home.binaries / "initdb"), "--pgdata", str(unfinished)),
+                *("--username", SUPERUSER),
                 *("--auth=scram-sha-256", f"--pwfile={password_file}", "--encoding=UTF8"),
                 *("--locale=C", *(locale if self._version >= 17 else [])),
                 *([] if self._durable else ["--no-sync"]),
@@ -247,7 +247,7 @@ class EmbeddedPostgres:
         pid = int(lines[0])
         if (answered := self._ask_for_pid(lines)) or pid in _find_processes(self.home.cluster):
             self._say(f"Stopping a database server (process {answered or pid}) left from before.")
-            stop_server(psutil.Process(answered or pid))
+            stop_server(_Orphan(answered or pid))
         deadline = time.monotonic() + 30
         while left := _find_processes(self.home.cluster):
             if time.monotonic() > deadline:
@@ -333,15 +333,33 @@ class EmbeddedPostgres:
         return f"The database server ended while it started. The end of {log}:\n{last}"
 
 
-def stop_server(process: subprocess.Popen[bytes] | psutil.Process) -> None:
+class _Orphan:
+    """A process that is not our child, with what `stop_server` needs of it."""
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+
+    def send_signal(self, number: int) -> None:
+        os.kill(self._pid, number)
+
+    def wait(self, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        with contextlib.suppress(ProcessLookupError):
+            while time.monotonic() < deadline:
+                os.kill(self._pid, 0)
+                time.sleep(0.05)
+            raise subprocess.TimeoutExpired(str(self._pid), seconds)
+
+
+def stop_server(process: "subprocess.Popen[bytes] | _Orphan") -> None:
     """Stop a PostgreSQL server: fast shutdown, after 30 s immediate, after 10 s more by force."""
     for number, patience in ((signal.SIGINT, 30), (signal.SIGQUIT, 10), (signal.SIGKILL, 10)):
-        with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError):
+        with contextlib.suppress(ProcessLookupError):
             process.send_signal(number)
             process.send_signal(signal.SIGCONT)  # A stopped process takes no other signal.
         try:
             process.wait(patience)
-        except (subprocess.TimeoutExpired, psutil.TimeoutExpired):
+        except subprocess.TimeoutExpired:
             continue
         return
 
@@ -410,10 +428,10 @@ def _find_free_port() -> int:
 
 
 def _find_processes(cluster: Path) -> list[int]:
-    """Return the ids of the processes whose working directory is `cluster`."""
+    """Return the ids of the processes whose working directory is `cluster` (Linux)."""
     found = []
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error):
-            if process.cwd() == str(cluster):
-                found.append(process.pid)
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # It ended, or it is another user's.
+            if (folder / "cwd").readlink() == cluster:
+                found.append(int(folder.name))
     return found

@@ -73,7 +73,8 @@ TEMPLATES = [
 def _database(role: DatabaseRole) -> dict[str, Any]:
     """Django's description of the database, for one role; identity and time zone are the role's."""
     parts = conninfo_to_dict(environment.database_url)
-    options = {key: value for key, value in parts.items() if key not in ("dbname", "host", "port")}
+    known = ("dbname", "host", "port")
+    options: dict[str, Any] = {key: value for key, value in parts.items() if key not in known}
     options.setdefault("application_name", role.login)
     options.setdefault("connect_timeout", 5)
     if role is DatabaseRole.WEB:
@@ -152,6 +153,10 @@ USE_I18N = True
 USE_TZ = True
 TIME_ZONE = "UTC"
 STATIC_URL = "/static/"
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.InMemoryStorage"},  # no uploads are kept
+    "staticfiles": {"BACKEND": "handrail.config.static.VersionedStaticFilesStorage"},
+}
 
 
 def _mail(url: str) -> dict[str, Any]:
