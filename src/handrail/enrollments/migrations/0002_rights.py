@@ -1,0 +1,8 @@
+from django.db import migrations
+
+from handrail.core.migrations_sql import LoadSQL
+
+
+class Migration(migrations.Migration):
+    dependencies = [("enrollments", "0001_initial"), ("credentials", "0001_initial")]
+    operations = [LoadSQL("enrollments", "rights.sql")]

@@ -1,0 +1,133 @@
+-- How a person resolves what needs a person.
+
+create or replace function lock_call(p_intent uuid) returns intents language plpgsql as $$
+declare
+  v_intent intents;
+begin
+  select * into v_intent from intents where id = p_intent;
+  if v_intent.id is null then
+    raise exception 'no such call' using errcode = 'P0002';
+  end if;
+  perform assert_staff(v_intent.organization_id);
+  perform 1 from partner_accounts where id = v_intent.partner_account_id for no key update;
+  perform 1 from partner_lms_enrollments where id = v_intent.partner_enrollment_id for no key update;
+  select * into v_intent from intents where id = p_intent for no key update;
+  if v_intent.status <> 'needs_person' then
+    perform refuse('This call no longer waits for a person.');
+  end if;
+  return v_intent;
+end
+$$;
+
+-- Try again; with p_look_up, ask the partner first whether the work was done. Without it, the person vouches
+-- that it was not.
+create or replace function retry_call(p_intent uuid, p_look_up boolean, p_note text) returns void language plpgsql as $$
+declare
+  v_intent intents;
+begin
+  v_intent := lock_call(p_intent);
+  update intents
+  set status = case when p_look_up then 'unknown' else 'queued' end, uncertain = p_look_up, attempts = 0,
+      next_attempt_at = now(), error = '', updated_at = now(),
+      -- A person saw that the partner did nothing: a new key, for the partner may remember the old one's failure.
+      details = details || jsonb_build_object('key', uuidv7())
+  where id = p_intent;
+  update partner_lms_enrollments set status = 'provisioning', cause = '', updated_at = now()
+  where id = v_intent.partner_enrollment_id and status = 'needs_attention' and external_enrollment_id is null;
+  perform close_attention('call', p_intent, case when p_look_up then 'looked up again' else 'tried again' end
+                          || coalesce(': ' || nullif(btrim(p_note), ''), ''));
+end
+$$;
+
+-- Enter the id that the person found at the partner.
+create or replace function enter_partner_id(p_intent uuid, p_external_id text, p_note text) returns void
+language plpgsql as $$
+declare
+  v_intent intents;
+begin
+  v_intent := lock_call(p_intent);
+  if btrim(coalesce(p_external_id, '')) = '' then
+    perform refuse('Enter the id that the partner shows for this person.');
+  end if;
+  if v_intent.kind = 'unenroll' then
+    perform refuse('Leaving a course needs no id; try again or dismiss it.');
+  end if;
+  if exists (select from partner_lms_enrollments where provider_id = v_intent.provider_id
+             and external_enrollment_id = btrim(p_external_id) and v_intent.kind = 'enroll')
+     or exists (select from partner_accounts where provider_id = v_intent.provider_id
+             and external_id = btrim(p_external_id) and v_intent.kind = 'create_account') then
+    perform refuse('That id already belongs to somebody here.');
+  end if;
+  update intents set status = 'done', error = '', updated_at = now() where id = p_intent;
+  if v_intent.kind = 'create_account' then
+    perform record_accounts(array[jsonb_populate_record(null::call_result,
+      jsonb_build_object('intent_id', p_intent, 'external_id', btrim(p_external_id)))]);
+  else
+    perform record_enrollments(array[jsonb_populate_record(null::call_result,
+      jsonb_build_object('intent_id', p_intent, 'external_id', btrim(p_external_id)))]);
+  end if;
+  perform close_attention('call', p_intent, 'id entered: ' || btrim(p_external_id) || coalesce(' - ' || nullif(btrim(p_note), ''), ''));
+end
+$$;
+
+-- The partner allows one enrollment: go on under the old id; only facts dated after the new attempt count.
+create or replace function continue_old_run(p_intent uuid, p_note text) returns void language plpgsql as $$
+declare
+  v_intent intents;
+  v_enrollments uuid[];
+  v_new partner_lms_enrollments;
+  v_old partner_lms_enrollments;
+begin
+  select array_agg(s.enrollment_id) into v_enrollments
+  from intents i join enrollment_steps s on s.partner_enrollment_id = i.partner_enrollment_id where i.id = p_intent;
+  perform assert_staff((select organization_id from intents where id = p_intent));
+  perform lock_enrollments(v_enrollments);
+  v_intent := lock_call(p_intent);
+  select * into v_new from partner_lms_enrollments where id = v_intent.partner_enrollment_id;
+  select * into v_old from partner_lms_enrollments
+  where provider_id = v_intent.provider_id and external_enrollment_id = v_intent.details ->> 'external_id'
+    and partner_account_id = v_new.partner_account_id and course_id = v_new.course_id
+  for no key update;
+  if v_old.id is null or v_intent.kind <> 'enroll' then
+    perform refuse('The partner''s id is not one of an earlier attempt of this person in this course.');
+  end if;
+  update intents set status = 'canceled', updated_at = now() where id = p_intent;
+  update partner_lms_enrollments set status = 'cancelled', cause = 'goes on under an earlier enrollment', updated_at = now()
+  where id = v_new.id;
+  update partner_lms_enrollments
+  set status = 'active', continued = true, counts_from = v_new.created_at, completed_at = null, failed_at = null,
+      failure_reason = '', revoked_at = null, progress = null, progress_at = null, cause = '', updated_at = now()
+  where id = v_old.id;
+  update enrollment_steps set partner_enrollment_id = v_old.id, updated_at = now()
+  where partner_enrollment_id = v_new.id and status = 'in_progress';
+  perform close_attention('call', p_intent, 'goes on under the old id' || coalesce(': ' || nullif(btrim(p_note), ''), ''));
+end
+$$;
+
+-- What only had to be known.
+create or replace function dismiss_attention(p_item uuid, p_note text) returns void language plpgsql as $$
+declare
+  v_item attention_items;
+begin
+  select * into v_item from attention_items where id = p_item for update;
+  if v_item.id is null then
+    raise exception 'no such entry' using errcode = 'P0002';
+  end if;
+  perform assert_staff(v_item.organization_id);
+  perform require_reason(p_note);
+  if v_item.resolved_at is not null then
+    return;
+  end if;
+  if v_item.kind = 'call' and (select kind from intents where id = v_item.subject_id) <> 'unenroll' then
+    perform refuse('This call still waits for a decision: try again, enter the partner''s id, or mark the step.');
+  end if;
+  if v_item.kind = 'call' then
+    update intents set status = 'canceled', updated_at = now() where id = v_item.subject_id and status = 'needs_person';
+    update partner_lms_enrollments r set status = 'cancelled', cause = 'canceled here; the partner was not told', updated_at = now()
+    from intents i where i.id = v_item.subject_id and r.id = i.partner_enrollment_id and r.status = 'cancelling';
+    perform request_waiting_runs(array[i.partner_account_id]) from intents i where i.id = v_item.subject_id;
+  end if;
+  update attention_items set resolved_at = now(), resolved_by = actor_id(), resolution = 'dismissed: ' || p_note
+  where id = p_item;
+end
+$$;

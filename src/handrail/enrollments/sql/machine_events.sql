@@ -1,0 +1,309 @@
+-- What partners report. A batch is resolved to runs, locked, folded into facts event by event in order,
+-- and settled once.
+
+create type partner_event as (
+  ref text,                       -- comes back with the outcome
+  kind text,
+  provider_id uuid,
+  external_enrollment_id text,    -- one way to the run; the others follow
+  run_id uuid,
+  account_external_id text,
+  course_code text,
+  learner_id uuid,
+  course_id uuid,
+  occurred_at timestamptz,        -- the partner's time
+  received_at timestamptz,
+  percent numeric,
+  reason text,
+  sensitive_result text,
+  certificate jsonb,              -- external_id, number, issued_on, expires_on, download_url, verification_url
+  cause_kind text,                -- webhook, reconciliation, file, person
+  cause_id uuid,
+  actor uuid,
+  cause_reason text,
+  forced boolean,                 -- a person with evidence: the order of the partner's times does not matter
+  by_external boolean,            -- set here: found by its external id
+  wave integer                    -- set here: the how-manieth of its run in this batch
+);
+
+-- Find the run of an event whose external id is unknown here: our own id echoed by the partner, else the
+-- newest run of that account (or learner) and course. A report about a course that this person has as a
+-- step but no run yet makes the run, as a fact from the partner.
+create or replace function find_run(p_event partner_event) returns uuid language plpgsql as $$
+declare
+  v_provider partner_lms_providers;
+  v_external text := nullif(p_event.external_enrollment_id, '');
+  v_account partner_accounts;
+  v_course uuid;
+  v_run partner_lms_enrollments;
+begin
+  select * into v_provider from partner_lms_providers where id = p_event.provider_id;
+  if v_provider.id is null then
+    return null;
+  end if;
+  select * into v_run from partner_lms_enrollments
+  where id = p_event.run_id and provider_id = v_provider.id;
+  if v_run.id is null then
+    select id into v_course from partner_lms_courses
+    where organization_id = v_provider.organization_id and provider_id = v_provider.id
+      and (id = p_event.course_id or code = p_event.course_code);
+    select * into v_account from partner_accounts
+    where provider_id = v_provider.id
+      and (external_id = nullif(p_event.account_external_id, '') or learner_id = p_event.learner_id);
+    if v_course is null or v_account.id is null and p_event.learner_id is null then
+      return null;
+    end if;
+    if v_account.id is null then
+      insert into partner_accounts (organization_id, provider_id, learner_id)
+      select v_provider.organization_id, v_provider.id, l.id from learners l
+      where l.id = p_event.learner_id and l.organization_id = v_provider.organization_id
+      on conflict (provider_id, learner_id) do update set updated_at = now()
+      returning * into v_account;
+    end if;
+    select * into v_run from partner_lms_enrollments
+    where partner_account_id = v_account.id and course_id = v_course
+    order by run desc limit 1;
+    if v_run.id is null and exists (
+         select from enrollment_steps where learner_id = v_account.learner_id and course_id = v_course) then
+      insert into partner_lms_enrollments
+        (organization_id, partner_account_id, provider_id, learner_id, course_id, run, status, external_enrollment_id)
+      values (v_provider.organization_id, v_account.id, v_provider.id, v_account.learner_id, v_course, 1, 'active', v_external)
+      on conflict do nothing
+      returning * into v_run;
+    end if;
+  end if;
+  -- An external enrollment id belongs to one run for ever: a run that has another is not meant.
+  if v_run.external_enrollment_id is not null and v_external is not null
+     and v_run.external_enrollment_id <> v_external then
+    return null;
+  end if;
+  return v_run.id;
+end
+$$;
+
+-- Take over one wave: at most one event a run; the runs are locked. Says for each how it ended and whether
+-- the attention list must hear of it.
+create or replace function fold_events(p_events partner_event[])
+returns table (ref text, outcome text, reason text, to_raise boolean)
+language sql as $$
+  with decided as (
+    select e.*, e.at as fact_at, r.organization_id, r.status as old_status,
+      case
+        when r.counts_from is not null and e.at < r.counts_from and (r.continued or not e.by_external)
+          then 'dated before this attempt'
+        when e.kind = 'course.completed' and r.status = 'completed' and r.revoked_at is null then 'already completed'
+        when e.kind = 'course.completed' and e.forced is not true and r.failed_at > e.at then 'dated before the failure'
+        when e.kind = 'course.failed' and r.status = 'failed' and r.failed_at >= e.at then 'already failed'
+        when e.kind = 'course.failed' and r.completed_at >= e.at then 'an older failure does not undo a completion'
+        when e.kind = 'progress.updated' and r.status = 'completed' then 'already completed'
+        when e.kind = 'progress.updated' and r.progress_at > e.at then 'older than the progress known'
+        when e.kind = 'enrollment.created' and r.status not in ('requested', 'provisioning') then 'already known'
+        when e.kind = 'enrollment.ended' and r.status in ('completed', 'cancelled', 'failed') then 'the run had ended'
+      end as why_not
+    from (select x.*, coalesce(x.occurred_at, x.received_at, now()) as at from unnest(p_events) as x) as e
+    join partner_lms_enrollments r on r.id = e.run_id
+  ), facts as (
+    update partner_lms_enrollments r
+    set status = case d.kind
+          when 'enrollment.created' then
+            case when coalesce(r.external_enrollment_id, nullif(d.external_enrollment_id, '')) is null then r.status else 'active' end
+          when 'course.completed' then 'completed'
+          when 'course.failed' then case when r.status = 'completed' then r.status else 'failed' end
+          when 'enrollment.ended' then case r.status when 'cancelling' then 'cancelled' else 'needs_attention' end
+          else r.status end,
+        external_enrollment_id = coalesce(r.external_enrollment_id, nullif(d.external_enrollment_id, '')),
+        completed_at = case d.kind when 'course.completed' then d.at else r.completed_at end,
+        revoked_at = case d.kind when 'completion.revoked' then d.at when 'course.completed' then null else r.revoked_at end,
+        failed_at = case when d.kind = 'course.failed' and r.status <> 'completed' then d.at else r.failed_at end,
+        failure_reason = case when d.kind = 'course.failed' and r.status <> 'completed' then coalesce(d.reason, '')
+                              else r.failure_reason end,
+        progress = case d.kind when 'progress.updated' then coalesce(d.percent, r.progress)
+                               when 'course.completed' then 100 else r.progress end,
+        progress_at = case when d.kind = 'progress.updated' and d.percent is not null then d.at else r.progress_at end,
+        cause = case when d.kind = 'enrollment.ended' and r.status <> 'cancelling' then 'The partner ended this enrollment.'
+                     when d.kind in ('course.completed', 'course.failed') then '' else r.cause end,
+        fact_kind = d.cause_kind, fact_id = d.cause_id, fact_actor = d.actor, fact_reason = coalesce(d.cause_reason, ''),
+        updated_at = now()
+    from decided d
+    where r.id = d.run_id and d.why_not is null and d.kind <> 'certificate.issued'
+  ), progress as (
+    update enrollment_steps s set progress = d.percent, updated_at = now()
+    from decided d
+    where d.kind = 'progress.updated' and d.why_not is null and d.percent is not null
+      and s.partner_enrollment_id = d.run_id and s.status = 'in_progress'
+      and s.progress is distinct from d.percent
+  ), needless as (
+    -- Done before we asked for it: what was not sent yet need not be sent.
+    update intents i set status = 'canceled', updated_at = now()
+    from decided d
+    where d.kind in ('course.completed', 'course.failed') and d.why_not is null
+      and d.old_status in ('requested', 'provisioning', 'needs_attention')
+      and i.partner_enrollment_id = d.run_id and i.status in ('queued', 'failed', 'needs_person') and not i.uncertain
+  )
+  select d.ref, case when d.why_not is not null then 'ignored' else 'applied' end, coalesce(d.why_not, ''),
+         d.why_not is null and (
+           d.kind in ('enrollment.ended', 'completion.revoked')
+           or d.kind = 'course.failed' and d.old_status = 'completed'
+           or d.kind in ('course.completed', 'course.failed')
+              and d.old_status in ('requested', 'provisioning', 'needs_attention'))
+  from decided d
+$$;
+
+-- What a report means for the attention list, after its wave was folded.
+create or replace function raise_reports(p_events partner_event[]) returns void language plpgsql as $$
+declare
+  v_event partner_event;
+  v_run partner_lms_enrollments;
+  v_enrollment uuid;
+begin
+  foreach v_event in array p_events loop
+    select * into v_run from partner_lms_enrollments where id = v_event.run_id;
+    select s.enrollment_id into v_enrollment from enrollment_steps s where s.partner_enrollment_id = v_run.id limit 1;
+    case
+      when v_event.kind = 'enrollment.ended' and v_run.status = 'needs_attention' then
+        perform open_attention(v_run.organization_id, 'run', v_run.id,
+          'The partner ended this enrollment before it was completed.', '{}', v_enrollment, v_run.provider_id);
+      when v_event.kind = 'enrollment.ended' and v_run.status = 'cancelled' then
+        update intents set status = 'canceled', updated_at = now()
+        where partner_enrollment_id = v_run.id and kind = 'unenroll' and status in ('queued', 'failed', 'unknown', 'needs_person');
+        perform request_waiting_runs(array[v_run.partner_account_id]);
+      when v_event.kind = 'completion.revoked'
+           or v_event.kind = 'course.failed' and v_run.status = 'completed'
+              and coalesce(v_event.occurred_at, v_event.received_at, now()) > v_run.completed_at then
+        perform open_attention(v_run.organization_id, 'completion_revoked', v_run.id,
+          'The partner took a completion back' || coalesce(': ' || nullif(v_event.reason, ''), '')
+          || '. Reopen the step or keep the completion.', '{}', v_enrollment, v_run.provider_id);
+      when v_event.kind in ('course.completed', 'course.failed') then
+        perform close_attention('run', v_run.id, 'the partner reported a result');
+        perform close_attention('call', i.id, 'the partner reported a result')
+        from intents i where i.partner_enrollment_id = v_run.id and i.status = 'canceled';
+      else
+        null;
+    end case;
+  end loop;
+end
+$$;
+
+-- Certificates and sensitive results of a batch; kept once, never overwritten.
+create or replace function keep_papers(p_events partner_event[]) returns void language sql as $$
+  insert into partner_certificates (organization_id, partner_enrollment_id, learner_id, external_id, number,
+                                    issued_on, expires_on, download_url, verification_url)
+  select r.organization_id, r.id, r.learner_id, coalesce(nullif(c.external_id, ''), c.number), coalesce(c.number, ''),
+         c.issued_on, c.expires_on, coalesce(c.download_url, ''), coalesce(c.verification_url, '')
+  from unnest(p_events) as x
+  join partner_lms_enrollments r on r.id = x.run_id
+  cross join jsonb_to_record(x.certificate) as c (external_id text, number text, issued_on date, expires_on date,
+                                                  download_url text, verification_url text)
+  where jsonb_typeof(x.certificate) = 'object' and coalesce(nullif(c.external_id, ''), c.number, '') <> ''
+  on conflict do nothing;
+
+  insert into sensitive_results (organization_id, partner_enrollment_id, result, reported_at)
+  select r.organization_id, r.id, x.sensitive_result, coalesce(x.occurred_at, x.received_at, now())
+  from unnest(p_events) as x
+  join partner_lms_enrollments r on r.id = x.run_id
+  where x.sensitive_result <> ''
+    and not exists (select from sensitive_results s
+                    where s.partner_enrollment_id = r.id and s.result = x.sensitive_result
+                      and s.reported_at = coalesce(x.occurred_at, x.received_at, now()));
+$$;
+
+-- Lock everything a batch may touch: the enrollments with a step of these runs' learners and courses, then the runs.
+create or replace function lock_for_runs(p_runs uuid[]) returns uuid[] language plpgsql as $$
+declare
+  v_enrollments uuid[];
+begin
+  select array_agg(distinct s.enrollment_id) into v_enrollments
+  from partner_lms_enrollments r
+  join enrollment_steps s on s.learner_id = r.learner_id and s.course_id = r.course_id
+  where r.id = any (p_runs);
+  perform lock_enrollments(v_enrollments);
+  perform 1 from partner_lms_enrollments where id = any (p_runs) order by id for no key update;
+  return v_enrollments;
+end
+$$;
+
+-- Fold events whose runs are known, in order, then settle what they touch.
+create or replace function take_over_events(p_events partner_event[])
+returns table (ref text, outcome text, reason text) language plpgsql as $$
+declare
+  v_runs uuid[];
+  v_enrollments uuid[];
+  v_waves integer;
+  v_refs text[];
+  v_outcomes text[];
+  v_reasons text[];
+  v_to_raise text[];
+begin
+  select array_agg(distinct run_id), max(wave) into v_runs, v_waves from unnest(p_events);
+  v_enrollments := lock_for_runs(v_runs);
+  for v_wave in 1 .. v_waves loop
+    select array_agg(f.ref), array_agg(f.outcome), array_agg(f.reason), array_agg(f.ref) filter (where f.to_raise)
+    into v_refs, v_outcomes, v_reasons, v_to_raise
+    from fold_events(case when v_waves = 1 then p_events
+                          else array(select e from unnest(p_events) as e where e.wave = v_wave) end) as f;
+    if v_to_raise is not null then
+      perform raise_reports(array(select e from unnest(p_events) as e where e.ref = any (v_to_raise)));
+    end if;
+    return query select * from unnest(v_refs, v_outcomes, v_reasons);
+  end loop;
+  if exists (select from unnest(p_events) as e where e.certificate is not null or e.sensitive_result <> '') then
+    perform keep_papers(p_events);
+  end if;
+
+  -- Done before its turn: a step that would start later takes the completion over.
+  update enrollment_steps s
+  set partner_enrollment_id = r.id, updated_at = now()
+  from partner_lms_enrollments r
+  where r.id = any (v_runs) and r.status = 'completed' and r.revoked_at is null
+    and s.learner_id = r.learner_id and s.course_id = r.course_id and s.status = 'pending'
+    and (s.required or s.chosen_at is not null) and not s.demands_new_run
+    and s.partner_enrollment_id is distinct from r.id;
+  perform settle(v_enrollments, null);
+end
+$$;
+
+-- Apply a batch of partner events, in the order of the array: JSON objects with the fields of partner_event.
+-- Returns one row an event: applied, ignored (reason), or waiting (no run of it is known yet).
+create or replace function apply_partner_events(p_events jsonb) returns table (ref text, outcome text, reason text)
+language plpgsql
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+as $$
+declare
+  v_events partner_event[];
+  v_lost partner_event[];
+  v_event partner_event;
+begin
+  perform assert_service();
+  with given as materialized (
+    select e, n, coalesce(r.id, case when r.id is null then find_run(e) end) as run, r.id is not null as direct
+    from jsonb_populate_recordset(null::partner_event, p_events) with ordinality as x
+         (ref, kind, provider_id, external_enrollment_id, run_id, account_external_id, course_code, learner_id,
+          course_id, occurred_at, received_at, percent, reason, sensitive_result, certificate, cause_kind, cause_id,
+          actor, cause_reason, forced, by_external, wave, n)
+    cross join lateral (select row(x.ref, x.kind, x.provider_id, x.external_enrollment_id, x.run_id,
+          x.account_external_id, x.course_code, x.learner_id, x.course_id, x.occurred_at, x.received_at, x.percent,
+          x.reason, x.sensitive_result, x.certificate, x.cause_kind, x.cause_id, x.actor, x.cause_reason, x.forced,
+          false, 0)::partner_event as e) as whole
+    left join partner_lms_enrollments r
+      on r.provider_id = x.provider_id and r.external_enrollment_id = x.external_enrollment_id
+  )
+  select
+    array_agg(row((e).ref, (e).kind, (e).provider_id, (e).external_enrollment_id, run, (e).account_external_id,
+        (e).course_code, (e).learner_id, (e).course_id, (e).occurred_at, (e).received_at, (e).percent, (e).reason,
+        (e).sensitive_result, (e).certificate, (e).cause_kind, (e).cause_id, (e).actor, (e).cause_reason, (e).forced,
+        direct, wave)::partner_event order by n) filter (where run is not null),
+    array_agg(e order by n) filter (where run is null)
+  into v_events, v_lost
+  from (select *, row_number() over (partition by run order by n) as wave from given) as numbered;
+
+  if v_events is not null then
+    return query select * from take_over_events(v_events);
+  end if;
+  foreach v_event in array coalesce(v_lost, '{}') loop
+    ref := v_event.ref;
+    outcome := case when coalesce(v_event.external_enrollment_id, '') = '' then 'needs_attention' else 'waiting' end;
+    reason := 'no enrollment of ours is known by what it names';
+    return next;
+  end loop;
+end
+$$;

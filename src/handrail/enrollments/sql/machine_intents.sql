@@ -1,0 +1,321 @@
+-- Calls to partners: claimed with a lease and a fence, recorded by whoever still holds the fence.
+
+create type claimed_call as (
+  intent_id uuid, kind text, fence bigint, uncertain boolean, attempts integer, calls integer, first_sent_at timestamptz,
+  organization_id uuid, provider_id uuid, learner_id uuid,
+  first_name text, last_name text, email text, phone text, birth_date date,
+  partner_account_id uuid, account_external_id text,
+  partner_enrollment_id uuid, run integer, course_code text, external_enrollment_id text, saved jsonb
+);
+
+-- Claim up to p_limit calls that are due, leased for p_lease_seconds by the database's clock. Providers in
+-- p_busy are passed over. A call whose lease ran out has an unknown result.
+create or replace function claim_intents(p_limit integer, p_lease_seconds integer, p_busy uuid[] default '{}')
+returns setof claimed_call language plpgsql
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+as $$
+begin
+  perform assert_service();
+  if (select outbound_held from installation) then
+    return;
+  end if;
+  return query
+  with due as (
+    select i.id from intents i
+    where i.status in ('queued', 'failed', 'unknown') and not i.held and i.next_attempt_at <= now()
+      and i.provider_id <> all (p_busy)
+    order by i.next_attempt_at, i.id
+    limit p_limit
+    for no key update skip locked
+  ), claimed as (
+    update intents i
+    set status = 'sending', fence = i.fence + 1, calls = i.calls + 1, first_sent_at = coalesce(i.first_sent_at, now()),
+        lease_until = now() + make_interval(secs => p_lease_seconds), updated_at = now()
+    from due where i.id = due.id
+    returning i.*
+  )
+  select c.id, c.kind, c.fence, c.uncertain, c.attempts, c.calls, c.first_sent_at,
+         c.organization_id, c.provider_id, a.learner_id,
+         l.first_name, l.last_name, l.email_normalized, l.phone, l.birth_date,
+         a.id, a.external_id, r.id, r.run, k.code, r.external_enrollment_id, coalesce(r.saved, '{}')
+  from claimed c
+  join partner_accounts a on a.id = c.partner_account_id
+  join learners l on l.id = a.learner_id
+  left join partner_lms_enrollments r on r.id = c.partner_enrollment_id
+  left join partner_lms_courses k on k.id = r.course_id;
+end
+$$;
+
+-- A worker that died or stopped in the middle of a call: nobody knows whether the partner did it.
+create or replace function expire_leases() returns integer language plpgsql as $$
+declare
+  v_count integer;
+begin
+  perform assert_service();
+  with expired as (
+    select id from intents where status = 'sending' and lease_until < now() order by id for no key update skip locked
+  )
+  update intents i
+  set status = 'unknown', uncertain = true, next_attempt_at = now(), error = 'the worker stopped during the call',
+      updated_at = now()
+  from expired where i.id = expired.id;
+  get diagnostics v_count = row_count;
+  return v_count;
+end
+$$;
+
+-- Keep what an adapter must remember between two calls of one enrollment (a paid voucher's id).
+create or replace function save_call_facts(p_intent uuid, p_fence bigint, p_saved jsonb) returns boolean
+language plpgsql as $$
+declare
+  v_run uuid := (select partner_enrollment_id from intents where id = p_intent);
+begin
+  perform assert_service();
+  perform 1 from partner_lms_enrollments where id = v_run for no key update;
+  perform 1 from intents where id = p_intent and fence = p_fence and status = 'sending' for no key update;
+  if not found then
+    return false;
+  end if;
+  update partner_lms_enrollments set saved = saved || p_saved, updated_at = now() where id = v_run;
+  return true;
+end
+$$;
+
+create type call_result as (
+  intent_id uuid,
+  fence bigint,
+  result text,               -- done, failed (known not to have happened), unknown, needs_person
+  external_id text,          -- done: the partner's id of the account or the enrollment
+  username text,
+  login_url text,
+  error text,                -- in words for a person
+  after_seconds double precision,  -- failed, unknown: when to try again
+  counts boolean,            -- an outage does not use up attempts
+  uncertain boolean,         -- look up before repeating
+  cause text                 -- needs_person: refused, conflict, account_gone, undecidable, ...
+);
+
+create or replace function record_accounts(p_results call_result[]) returns void language plpgsql as $$
+declare
+  v_accounts uuid[];
+begin
+  update partner_accounts a
+  set external_id = x.external_id, username = coalesce(x.username, ''), login_url = coalesce(x.login_url, ''), updated_at = now()
+  from unnest(p_results) as x join intents i on i.id = x.intent_id
+  where a.id = i.partner_account_id and a.external_id is null;
+  select array_agg(i.partner_account_id) into v_accounts
+  from unnest(p_results) as x join intents i on i.id = x.intent_id;
+  perform request_waiting_runs(v_accounts);
+end
+$$;
+
+create or replace function record_enrollments(p_results call_result[]) returns void language plpgsql as $$
+declare
+  v_left uuid[];
+  v_run partner_lms_enrollments;
+  v_ids text[];
+  v_provider uuid;
+begin
+  with known as (
+    select r.id, r.status, x.external_id
+    from unnest(p_results) as x join intents i on i.id = x.intent_id
+    join partner_lms_enrollments r on r.id = i.partner_enrollment_id
+  )
+  update partner_lms_enrollments r
+  set external_enrollment_id = known.external_id, cause = '', updated_at = now(),
+      status = case when r.status in ('requested', 'provisioning', 'needs_attention') then 'active' else r.status end
+  from known where r.id = known.id;
+
+  for v_provider, v_ids in
+    select i.provider_id, array_agg(x.external_id) from unnest(p_results) as x join intents i on i.id = x.intent_id
+    group by i.provider_id
+  loop
+    perform wake_waiting_events(v_provider, v_ids);
+  end loop;
+
+  -- Left while the call was in flight: now it can be canceled.
+  for v_run in
+    select r.* from unnest(p_results) as x join intents i on i.id = x.intent_id
+    join partner_lms_enrollments r on r.id = i.partner_enrollment_id
+    where r.status = 'cancelling' order by r.id
+  loop
+    perform leave_partner(v_run.id, (select offers_unenroll from partner_lms_providers where id = v_run.provider_id), true);
+  end loop;
+end
+$$;
+
+create or replace function record_departures(p_results call_result[]) returns void language plpgsql as $$
+declare
+  v_accounts uuid[];
+begin
+  with gone as (
+    update partner_lms_enrollments r set status = 'cancelled', cause = '', updated_at = now()
+    from unnest(p_results) as x join intents i on i.id = x.intent_id
+    where r.id = i.partner_enrollment_id and r.status = 'cancelling'
+    returning r.partner_account_id
+  )
+  select array_agg(partner_account_id) into v_accounts from gone;
+  perform request_waiting_runs(v_accounts);
+end
+$$;
+
+-- The partner does not know the account any more: keep its id in the history, find or make it again.
+create or replace function forget_account(p_account uuid) returns void language plpgsql as $$
+begin
+  update partner_accounts
+  set former_ids = former_ids || jsonb_build_object('id', external_id, 'gone_at', now()), external_id = null, updated_at = now()
+  where id = p_account and external_id is not null;
+  update partner_lms_enrollments set status = 'requested', updated_at = now()
+  where partner_account_id = p_account and status = 'provisioning' and external_enrollment_id is null;
+  update intents set status = 'canceled', updated_at = now()
+  where partner_account_id = p_account and kind = 'enroll' and status in ('queued', 'sending', 'failed', 'unknown');
+  insert into intents (organization_id, provider_id, kind, partner_account_id)
+  select organization_id, provider_id, 'create_account', id from partner_accounts where id = p_account
+  on conflict do nothing;
+end
+$$;
+
+-- A call that only a person can decide.
+create or replace function hand_to_person(p_intent uuid, p_cause text, p_words text, p_uncertain boolean) returns void
+language plpgsql as $$
+declare
+  v_intent intents;
+begin
+  update intents
+  set status = 'needs_person', error = p_words, uncertain = p_uncertain, updated_at = now(),
+      details = details || jsonb_build_object('cause', p_cause)
+  where id = p_intent
+  returning * into v_intent;
+  if v_intent.kind = 'enroll' and exists (
+       select from partner_lms_enrollments where id = v_intent.partner_enrollment_id and status = 'cancelling') then
+    -- Left meanwhile: nobody waits for this enrollment.
+    update intents set status = 'canceled' where id = p_intent;
+    perform leave_partner(v_intent.partner_enrollment_id,
+      (select offers_unenroll from partner_lms_providers where id = v_intent.provider_id), p_uncertain);
+    return;
+  end if;
+  if v_intent.kind = 'enroll' then
+    update partner_lms_enrollments set status = 'needs_attention', cause = p_words, updated_at = now()
+    where id = v_intent.partner_enrollment_id and status in ('requested', 'provisioning');
+  end if;
+  perform open_attention(v_intent.organization_id, 'call', p_intent, p_words,
+    jsonb_build_object('cause', p_cause, 'call', v_intent.kind, 'run_id', v_intent.partner_enrollment_id,
+                       'account_id', v_intent.partner_account_id),
+    (select s.enrollment_id from enrollment_steps s join partner_lms_enrollments r on r.id = s.partner_enrollment_id
+     where r.partner_account_id = v_intent.partner_account_id
+       and (v_intent.partner_enrollment_id is null or r.id = v_intent.partner_enrollment_id)
+     order by s.status = 'in_progress' desc limit 1),
+    v_intent.provider_id);
+end
+$$;
+
+-- Record the results of calls: JSON objects with the fields of call_result. Returns the intents whose fence
+-- still held; the results of the others are refused, for somebody else has the call now.
+create or replace function record_call_results(p_results jsonb, p_max_attempts integer default 8) returns setof uuid
+language plpgsql
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+as $$
+declare
+  v_given call_result[];
+  v_results call_result[];
+  v_done call_result[];
+  v_result call_result;
+  v_kind text;
+  v_account uuid;
+  v_words text;
+begin
+  perform assert_service();
+  select array_agg(x) into v_given from jsonb_populate_recordset(null::call_result, p_results) as x;
+  if v_given is null then
+    return;
+  end if;
+  perform 1 from partner_accounts a
+  where a.id in (select i.partner_account_id from unnest(v_given) as x join intents i on i.id = x.intent_id
+                 where i.kind = 'create_account' or x.cause = 'account_gone')
+  order by a.id for no key update;
+  perform 1 from partner_lms_enrollments r
+  where r.id in (select i.partner_enrollment_id from unnest(v_given) as x join intents i on i.id = x.intent_id)
+  order by r.id for no key update;
+  perform 1 from intents i where i.id in (select x.intent_id from unnest(v_given) as x) order by i.id for no key update;
+
+  -- An id that another account or run already has is not taken over: that needs a person.
+  select array_agg(case when x.result = 'done' and taken.words is not null
+                        then row(x.intent_id, x.fence, 'needs_person', x.external_id, null, null, taken.words, null,
+                                 false, false, taken.cause)::call_result
+                        else x end)
+  into v_results
+  from unnest(v_given) as x
+  join intents i on i.id = x.intent_id and i.fence = x.fence and i.status = 'sending'
+  left join lateral (
+    select 'account_taken' as cause,
+           'The partner answered with the account ' || x.external_id || ', which belongs to somebody else here.' as words
+    where i.kind = 'create_account' and exists (
+      select from partner_accounts a where a.provider_id = i.provider_id and a.external_id = x.external_id and a.id <> i.partner_account_id)
+    union all
+    select 'one_enrollment',
+           'The partner allows one enrollment: it answered with ' || x.external_id || ', which an earlier attempt already used.'
+    where i.kind = 'enroll' and exists (
+      select from partner_lms_enrollments r where r.provider_id = i.provider_id and r.external_enrollment_id = x.external_id
+        and r.id <> i.partner_enrollment_id)
+    union all
+    select 'other_id',
+           'The partner answered with ' || x.external_id || ', but reported ' || r.external_enrollment_id || ' for this enrollment before.'
+    from partner_lms_enrollments r
+    where i.kind = 'enroll' and r.id = i.partner_enrollment_id and r.external_enrollment_id <> x.external_id
+    limit 1
+  ) taken on true;
+  if v_results is null then
+    return;
+  end if;
+
+  select array_agg(x) filter (where x.result = 'done') into v_done from unnest(v_results) as x;
+  if v_done is not null then
+    update intents i set status = 'done', error = '', lease_until = null, uncertain = false, attempts = i.attempts + 1, updated_at = now()
+    from unnest(v_done) as x where i.id = x.intent_id;
+    for v_kind in select distinct i.kind from unnest(v_done) as x join intents i on i.id = x.intent_id loop
+      case v_kind
+        when 'create_account' then
+          perform record_accounts(array(select x from unnest(v_done) as x join intents i on i.id = x.intent_id where i.kind = v_kind));
+        when 'enroll' then
+          perform record_enrollments(array(select x from unnest(v_done) as x join intents i on i.id = x.intent_id where i.kind = v_kind));
+        when 'unenroll' then
+          perform record_departures(array(select x from unnest(v_done) as x join intents i on i.id = x.intent_id where i.kind = v_kind));
+      end case;
+    end loop;
+  end if;
+
+  foreach v_result in array v_results loop
+    continue when v_result.result = 'done';
+    if v_result.result = 'needs_person' and v_result.cause = 'account_gone' then
+      select partner_account_id into v_account from intents where id = v_result.intent_id;
+      if (select jsonb_array_length(former_ids) from partner_accounts where id = v_account) < 3 then
+        perform forget_account(v_account);
+        continue;
+      end if;
+    end if;
+    if v_result.result = 'needs_person' then
+      perform hand_to_person(v_result.intent_id, coalesce(v_result.cause, 'refused'), v_result.error, coalesce(v_result.uncertain, false));
+      if v_result.external_id is not null then
+        update intents set details = details || jsonb_build_object('external_id', v_result.external_id) where id = v_result.intent_id;
+        update attention_items set details = details || jsonb_build_object('external_id', v_result.external_id)
+        where kind = 'call' and subject_id = v_result.intent_id and resolved_at is null;
+      end if;
+      continue;
+    end if;
+    update intents
+    set status = v_result.result, error = coalesce(v_result.error, ''), lease_until = null,
+        attempts = attempts + (case when coalesce(v_result.counts, true) then 1 else 0 end),
+        uncertain = coalesce(v_result.uncertain, v_result.result = 'unknown'),
+        next_attempt_at = now() + make_interval(secs => coalesce(v_result.after_seconds, 60)), updated_at = now()
+    where id = v_result.intent_id
+    returning case when attempts >= p_max_attempts then 'Tried ' || attempts || ' times. Last answer: ' || error end into v_words;
+    if v_words is not null then
+      perform hand_to_person(v_result.intent_id, 'exhausted', v_words, coalesce(v_result.uncertain, v_result.result = 'unknown'));
+    end if;
+    -- Left while the call was in flight, and the call is known not to have happened.
+    perform release_runs(array[i.partner_enrollment_id]) from intents i
+    where i.id = v_result.intent_id and i.kind = 'enroll' and v_result.result = 'failed' and not i.uncertain;
+  end loop;
+  return query select x.intent_id from unnest(v_results) as x;
+end
+$$;

@@ -1,0 +1,119 @@
+-- Runs at a partner: leaving them, and going on once an account or a cancellation is settled.
+
+-- A run's calls wait while every enrollment that wants it is suspended.
+create or replace function run_is_held(p_run uuid) returns boolean language sql stable as $$
+  select coalesce(bool_and(e.status = 'suspended'), false)
+  from enrollment_steps s join enrollments e on e.id = s.enrollment_id
+  where s.partner_enrollment_id = p_run and s.status in ('pending', 'in_progress', 'failed')
+    and e.status in ('pending', 'active', 'suspended')
+$$;
+
+-- Ask the partner for the runs that were waiting for this account or for an older run to end.
+create or replace function request_waiting_runs(p_accounts uuid[]) returns void language sql as $$
+  with ready as (
+    update partner_lms_enrollments r
+    set status = 'provisioning', cause = '', updated_at = now()
+    from partner_accounts a
+    where a.id = any (p_accounts) and a.external_id is not null
+      and r.partner_account_id = a.id and r.status = 'requested'
+      and not exists (
+        select from partner_lms_enrollments old
+        where old.partner_account_id = r.partner_account_id and old.course_id = r.course_id
+          and old.status = 'cancelling')
+    returning r.id, r.organization_id, r.provider_id, r.partner_account_id
+  )
+  insert into intents (organization_id, provider_id, kind, partner_account_id, partner_enrollment_id, held)
+  select organization_id, provider_id, 'enroll', partner_account_id, id, run_is_held(id) from ready
+  on conflict do nothing
+$$;
+
+create or replace function run_is_wanted(p_run uuid) returns boolean language sql stable as $$
+  select exists (
+    select from enrollment_steps s join enrollments e on e.id = s.enrollment_id
+    where s.partner_enrollment_id = p_run and s.status in ('pending', 'in_progress', 'failed')
+      and e.status in ('pending', 'active', 'suspended'))
+$$;
+
+-- Leave the runs that no live enrollment wants any more. What was never sent is taken back; what may have
+-- reached the partner is answered first, then canceled; a partner that cannot be told goes on the list.
+create or replace function release_runs(p_runs uuid[]) returns void language plpgsql as $$
+declare
+  v_run partner_lms_enrollments;
+  v_provider partner_lms_providers;
+  v_in_flight boolean;
+  v_maybe_there boolean;
+begin
+  for v_run in
+    select * from partner_lms_enrollments
+    where id = any (p_runs) and status in ('requested', 'provisioning', 'active', 'needs_attention', 'cancelling')
+    order by id for no key update
+  loop
+    continue when run_is_wanted(v_run.id);
+    select * into v_provider from partner_lms_providers where id = v_run.provider_id;
+    perform 1 from intents where partner_enrollment_id = v_run.id order by id for no key update;
+    select coalesce(bool_or(status in ('sending', 'unknown') or uncertain and status = 'failed'), false),
+           coalesce(bool_or(status = 'needs_person' and uncertain), false)
+    into v_in_flight, v_maybe_there
+    from intents where partner_enrollment_id = v_run.id and kind = 'enroll'
+      and status in ('sending', 'unknown', 'failed', 'needs_person');
+    if v_in_flight then
+      -- Its answer is recorded, then it is canceled.
+      update partner_lms_enrollments set status = 'cancelling', updated_at = now() where id = v_run.id;
+      update intents set held = false where partner_enrollment_id = v_run.id and held;
+      continue;
+    end if;
+    update intents set status = 'canceled', updated_at = now()
+    where partner_enrollment_id = v_run.id and kind = 'enroll'
+      and status in ('queued', 'failed', 'needs_person');
+    perform close_attention('call', i.id, 'the run was left') from intents i
+    where i.partner_enrollment_id = v_run.id and i.kind = 'enroll' and i.status = 'canceled';
+    perform close_attention('run', v_run.id, 'the run was left');
+    perform leave_partner(v_run.id, v_provider.offers_unenroll, v_maybe_there or v_provider.mode = 'link' and v_run.status = 'active');
+  end loop;
+end
+$$;
+
+-- Cancel a run that is not in flight: by a call where the partner offers one, else here only.
+create or replace function leave_partner(p_run uuid, p_offers_unenroll boolean, p_maybe_there boolean) returns void
+language plpgsql as $$
+declare
+  v_run partner_lms_enrollments;
+begin
+  select * into v_run from partner_lms_enrollments where id = p_run for no key update;
+  if v_run.external_enrollment_id is not null and p_offers_unenroll then
+    update partner_lms_enrollments set status = 'cancelling', cause = '', updated_at = now() where id = p_run;
+    insert into intents (organization_id, provider_id, kind, partner_account_id, partner_enrollment_id)
+    values (v_run.organization_id, v_run.provider_id, 'unenroll', v_run.partner_account_id, p_run)
+    on conflict do nothing;
+    return;
+  end if;
+  update partner_lms_enrollments
+  set status = 'cancelled', updated_at = now(),
+      cause = case when external_enrollment_id is not null or p_maybe_there then 'canceled here; the partner was not told' else '' end
+  where id = p_run;
+  if v_run.external_enrollment_id is not null or p_maybe_there then
+    perform open_attention(v_run.organization_id, 'partner_not_told', p_run,
+      'Canceled here, but the partner was not told: it offers no way to leave a course. Tell the partner, then dismiss this.',
+      '{}', (select enrollment_id from enrollment_steps where partner_enrollment_id = p_run limit 1), v_run.provider_id);
+  end if;
+  perform request_waiting_runs(array[v_run.partner_account_id]);
+end
+$$;
+
+-- Hold or release the unsent calls of an enrollment's runs, after it was suspended or resumed.
+create or replace function hold_calls(p_enrollment uuid) returns void language sql as $$
+  update intents i set held = run_is_held(i.partner_enrollment_id), updated_at = now()
+  from enrollment_steps s
+  where s.enrollment_id = p_enrollment and i.partner_enrollment_id = s.partner_enrollment_id
+    and i.status in ('queued', 'failed', 'unknown') and i.kind = 'enroll'
+    and i.held is distinct from run_is_held(i.partner_enrollment_id);
+
+  -- An account is held when every run that waits for it is.
+  update intents i
+  set held = (select coalesce(bool_and(run_is_held(r.id)), false) from partner_lms_enrollments r
+              where r.partner_account_id = i.partner_account_id and r.status = 'requested'), updated_at = now()
+  from enrollment_steps s
+  join partner_lms_enrollments r on r.id = s.partner_enrollment_id
+  where s.enrollment_id = p_enrollment and i.partner_account_id = r.partner_account_id
+    and i.kind = 'create_account' and i.status in ('queued', 'failed', 'unknown')
+$$;

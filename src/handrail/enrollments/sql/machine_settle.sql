@@ -1,0 +1,300 @@
+-- The heart of the step machine. Everything that happens is first written down as a fact (on a run, a
+-- requirement, a choice); settle() then brings steps and enrollments to where the facts put them. It is
+-- set-based, changes only what is due, and a repeat changes nothing.
+--
+-- Order of locks, everywhere: enrollments, partner accounts, runs, intents, each by id.
+
+create type change_cause as (kind text, id uuid, actor uuid, reason text);
+
+create or replace function lock_enrollments(p_enrollments uuid[]) returns void language plpgsql as $$
+begin
+  perform 1 from enrollments where id = any (p_enrollments) order by id for no key update;
+end
+$$;
+
+-- The step completed in this transaction that lets an enrollment go on: the cause of what starts next.
+create or replace function step_just_completed(p_enrollment uuid) returns uuid language sql stable as $$
+  select id from enrollment_steps
+  where enrollment_id = p_enrollment and status = 'completed' and updated_at = now()
+  order by sequence_order desc, id desc limit 1
+$$;
+
+-- Steps whose run is completed or failed take that over.
+create or replace function settle_steps(p_enrollments uuid[]) returns void language sql as $$
+  with due as (
+    select s.id, s.organization_id, s.enrollment_id, s.attempt, s.status as from_status, r.status as to_status,
+           r.completed_at, r.failure_reason, r.fact_kind, r.fact_id, r.fact_actor, r.fact_reason
+    from enrollment_steps s
+    join partner_lms_enrollments r on r.id = s.partner_enrollment_id
+    where s.enrollment_id = any (p_enrollments)
+      and (r.status = 'completed' and r.revoked_at is null and s.status in ('pending', 'in_progress', 'failed')
+           or r.status = 'failed' and s.status = 'in_progress')
+  ), changed as (
+    update enrollment_steps s
+    set status = due.to_status,
+        completed_at = case due.to_status when 'completed' then due.completed_at end,
+        progress = case due.to_status when 'completed' then 100 else s.progress end,
+        error_message = case due.to_status when 'failed' then due.failure_reason else '' end,
+        updated_at = now()
+    from due
+    where s.id = due.id
+  )
+  insert into step_events (organization_id, enrollment_id, step_id, attempt, from_status, to_status,
+                           cause_kind, cause_id, actor_id, reason)
+  select organization_id, enrollment_id, id, attempt, from_status, to_status,
+         fact_kind, fact_id, fact_actor, fact_reason
+  from due
+$$;
+
+-- Give each step a run to wait for: the newest of that learner and course when it is open, or failed
+-- before anybody's turn came; else a new one, with the call that asks the partner for it.
+create or replace function assign_runs(p_steps uuid[], p_new_attempt boolean) returns void language plpgsql as $$
+begin
+  insert into partner_accounts (organization_id, provider_id, learner_id)
+  select distinct s.organization_id, s.provider_id, s.learner_id
+  from enrollment_steps s
+  where s.id = any (p_steps)
+    and not exists (select from partner_accounts a where a.provider_id = s.provider_id and a.learner_id = s.learner_id)
+  on conflict do nothing;
+
+  -- An account or a cancellation whose answer is about to be recorded must not be missed.
+  perform 1 from partner_accounts a
+  where a.id in (select a2.id from enrollment_steps s
+                 join partner_accounts a2 on a2.provider_id = s.provider_id and a2.learner_id = s.learner_id
+                 where s.id = any (p_steps) and a2.external_id is null)
+  order by a.id for no key update;
+  perform 1 from partner_lms_enrollments r
+  where r.id in (select r2.id from enrollment_steps s
+                 join partner_lms_enrollments r2 on r2.learner_id = s.learner_id and r2.course_id = s.course_id
+                 where s.id = any (p_steps) and r2.status = 'cancelling')
+  order by r.id for no key update;
+
+  with wanted as (
+    select s.organization_id, s.provider_id, s.learner_id, s.course_id, a.id as account_id, a.external_id,
+           p.mode, coalesce(newest.run, 0) as newest_run, coalesce(newest.leaving, false) as leaving
+    from enrollment_steps s
+    join partner_accounts a on a.provider_id = s.provider_id and a.learner_id = s.learner_id
+    join partner_lms_providers p on p.id = s.provider_id
+    left join lateral (
+      select r.run, r.status = 'cancelling' as leaving,
+             r.status in ('requested', 'provisioning', 'active', 'needs_attention')
+             or r.status = 'failed' and not p_new_attempt
+                and not exists (select from enrollment_steps x where x.partner_enrollment_id = r.id) as joinable
+      from partner_lms_enrollments r
+      where r.learner_id = s.learner_id and r.course_id = s.course_id
+      order by r.run desc limit 1
+    ) newest on true
+    where s.id = any (p_steps) and newest.joinable is not true
+  ), made as (
+    insert into partner_lms_enrollments
+      (organization_id, partner_account_id, provider_id, learner_id, course_id, run, status, counts_from)
+    select distinct on (account_id, course_id)
+           organization_id, account_id, provider_id, learner_id, course_id, newest_run + 1,
+           case when mode = 'link' then 'active'
+                when external_id is null or leaving then 'requested'
+                else 'provisioning' end,
+           case when p_new_attempt then now() end
+    from wanted
+    on conflict do nothing
+    returning id, organization_id, provider_id, partner_account_id, status
+  ), enrolling as (
+    insert into intents (organization_id, provider_id, kind, partner_account_id, partner_enrollment_id)
+    select organization_id, provider_id, 'enroll', partner_account_id, id from made where status = 'provisioning'
+  )
+  insert into intents (organization_id, provider_id, kind, partner_account_id)
+  select distinct made.organization_id, made.provider_id, 'create_account', made.partner_account_id
+  from made join wanted on wanted.account_id = made.partner_account_id
+  where made.status = 'requested' and wanted.external_id is null
+  on conflict do nothing;
+end
+$$;
+
+-- Start steps: pending (or failed, completed, skipped for a new attempt) to in progress.
+-- A course already completed for another program counts as equivalent, unless a new attempt is wanted.
+-- Returns whether something was completed at once or joined a run that has facts to settle.
+create or replace function start_steps(p_steps uuid[], p_cause change_cause, p_new_attempt boolean)
+returns boolean language plpgsql as $$
+declare
+  v_same uuid[];
+  v_runs uuid[];
+  v_fresh uuid[];
+  v_settled boolean;
+begin
+  select array_agg(s.id) filter (where same.id is not null), array_agg(same.id) filter (where same.id is not null),
+         array_agg(s.id) filter (where same.id is null)
+  into v_same, v_runs, v_fresh
+  from enrollment_steps s
+  join partner_lms_courses c on c.id = s.course_id
+  left join lateral (
+    select r.id from partner_lms_enrollments r
+    where r.learner_id = s.learner_id and r.course_id = s.course_id and r.status = 'completed'
+      and r.revoked_at is null
+      and (c.valid_months is null or r.completed_at + make_interval(months => c.valid_months) > now())
+    order by r.completed_at desc limit 1
+  ) same on not p_new_attempt and not s.demands_new_run
+  where s.id = any (p_steps);
+
+  if v_same is not null then
+    with done as (
+      update enrollment_steps s
+      set status = 'completed', partner_enrollment_id = r.id, completed_at = r.completed_at, progress = 100,
+          error_message = '', updated_at = now()
+      from unnest(v_same, v_runs) as same (step_id, run_id)
+      join partner_lms_enrollments r on r.id = same.run_id
+      where s.id = same.step_id
+      returning s.*
+    )
+    insert into step_events (organization_id, enrollment_id, step_id, attempt, from_status, to_status, cause_kind, cause_id)
+    select organization_id, enrollment_id, id, attempt, 'pending', 'completed', 'equivalent', partner_enrollment_id
+    from done;
+  end if;
+  if v_fresh is null then
+    return true;
+  end if;
+
+  perform assign_runs(v_fresh, p_new_attempt);
+  with before as (
+    select s.id, s.status, newest.id as run_id, newest.status as run_status, newest.progress,
+           step_just_completed(s.enrollment_id) as step_before
+    from enrollment_steps s
+    join lateral (
+      select r.id, r.status, r.progress from partner_lms_enrollments r
+      where r.learner_id = s.learner_id and r.course_id = s.course_id
+      order by r.run desc limit 1
+    ) newest on true
+    where s.id = any (v_fresh)
+  ), started as (
+    update enrollment_steps s
+    set status = 'in_progress', partner_enrollment_id = before.run_id, started_at = now(), completed_at = null,
+        skip_reason = null, waived_by = null, error_message = '', progress = coalesce(before.progress, 0),
+        attempt = s.attempt + (case when p_new_attempt then 1 else 0 end), updated_at = now()
+    from before
+    where s.id = before.id
+    returning s.id, s.organization_id, s.enrollment_id, s.attempt, before.status as from_status,
+              case when p_new_attempt then null else before.step_before end as step_before, before.run_status
+  ), history as (
+    insert into step_events (organization_id, enrollment_id, step_id, attempt, from_status, to_status,
+                             cause_kind, cause_id, actor_id, reason)
+    select organization_id, enrollment_id, id, attempt, from_status, 'in_progress', (cause).kind, (cause).id,
+           (cause).actor, coalesce((cause).reason, '')
+    from (select started.*, cause_after(step_before, p_cause) as cause from started) as s
+  )
+  select bool_or(run_status in ('completed', 'failed')) into v_settled from started;
+  return v_same is not null or coalesce(v_settled, false);
+end
+$$;
+
+-- The step before is the cause of what follows it; without one, what the caller was asked to do.
+create or replace function cause_after(p_step uuid, p_cause change_cause) returns change_cause
+language sql immutable as $$
+  select case when p_step is not null then row('step', p_step, null, '')::change_cause
+              when p_cause is null then row('timer', null, null, '')::change_cause
+              else p_cause end
+$$;
+
+-- An elective stage has its N: the others are skipped, not chosen; their runs are left.
+create or replace function skip_not_chosen(p_steps uuid[], p_cause change_cause) returns void language plpgsql as $$
+declare
+  v_runs uuid[];
+begin
+  with before as (
+    select id, status, partner_enrollment_id, step_just_completed(enrollment_id) as step_before
+    from enrollment_steps where id = any (p_steps)
+  ), skipped as (
+    update enrollment_steps s
+    set status = 'skipped', skip_reason = 'not_chosen', error_message = '', updated_at = now()
+    from before where s.id = before.id
+    returning s.id, s.organization_id, s.enrollment_id, s.attempt, before.status as from_status,
+              before.partner_enrollment_id as run_id, cause_after(before.step_before, p_cause) as cause
+  ), history as (
+    insert into step_events (organization_id, enrollment_id, step_id, attempt, from_status, to_status,
+                             cause_kind, cause_id, actor_id, reason)
+    select organization_id, enrollment_id, id, attempt, from_status, 'skipped',
+           (cause).kind, (cause).id, (cause).actor, 'not chosen'
+    from skipped
+  )
+  select array_agg(run_id) filter (where run_id is not null and from_status in ('in_progress', 'failed'))
+  into v_runs from skipped;
+  if v_runs is not null then
+    perform release_runs(v_runs);
+  end if;
+end
+$$;
+
+create or replace function complete_enrollments(p_enrollments uuid[], p_cause change_cause) returns void
+language plpgsql as $$
+begin
+  with finished as (
+    update enrollments set status = 'completed', completed_at = now(), updated_at = now()
+    where id = any (p_enrollments) and status = 'active'
+    returning id, organization_id, cause_after(step_just_completed(id), p_cause) as cause
+  )
+  insert into step_events (organization_id, enrollment_id, from_status, to_status, cause_kind, cause_id, actor_id, reason)
+  select organization_id, id, 'active', 'completed', (cause).kind, (cause).id, (cause).actor, coalesce((cause).reason, '')
+  from finished;
+  perform issue_credentials(p_enrollments);
+end
+$$;
+
+-- Bring these enrollments (locked by the caller) to where the facts put them. Only an active enrollment
+-- whose start date has come moves.
+create or replace function settle(p_enrollments uuid[], p_cause change_cause) returns void
+language plpgsql
+-- The tables grow while a cached plan lives on; every access here is by key.
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+as $$
+declare
+  v_live uuid[];
+  v_new uuid[];
+  v_startable uuid[];
+  v_unchosen uuid[];
+  v_finished uuid[];
+  v_rounds integer := 0;
+begin
+  select array_agg(id), array_agg(id) filter (where started_at is null) into v_live, v_new
+  from enrollments where id = any (p_enrollments) and status = 'active' and start_at <= now();
+  if v_live is null then
+    return;
+  end if;
+  if v_new is not null then
+    update enrollments set started_at = now(), updated_at = now() where id = any (v_new);
+  end if;
+  loop
+    v_rounds := v_rounds + 1;
+    if v_rounds > 1000 then
+      raise exception 'the step machine does not come to rest';
+    end if;
+    perform settle_steps(v_live);
+
+    with stage as materialized (
+      select enrollment_id, sequence_order,
+             count(*) filter (where not required and (status = 'completed' or skip_reason <> 'not_chosen'))
+               >= coalesce(max(elective_choose), 0) as electives_done,
+             bool_and(not required or status in ('completed', 'skipped')) as required_done,
+             array_agg(id) filter (where status = 'pending' and (required or chosen_at is not null)) as startable,
+             array_agg(id) filter (where status = 'pending' and required) as startable_required,
+             array_agg(id) filter (where not required and status in ('pending', 'in_progress', 'failed')) as others
+      from enrollment_steps where enrollment_id = any (v_live)
+      group by enrollment_id, sequence_order
+    ), place as materialized (
+      select enrollment_id, min(sequence_order) filter (where not (required_done and electives_done)) as stage_now
+      from stage group by enrollment_id
+    )
+    select
+      (select array_agg(id) from place join stage
+         on stage.enrollment_id = place.enrollment_id and sequence_order = stage_now
+       cross join unnest(case when electives_done then startable_required else startable end) as id),
+      (select array_agg(id) from stage cross join unnest(others) as id where electives_done),
+      (select array_agg(enrollment_id) from place where stage_now is null)
+    into v_startable, v_unchosen, v_finished;
+
+    if v_unchosen is not null then
+      perform skip_not_chosen(v_unchosen, p_cause);
+    end if;
+    if v_finished is not null then
+      perform complete_enrollments(v_finished, p_cause);
+    end if;
+    exit when v_startable is null or not start_steps(v_startable, p_cause, false);
+  end loop;
+end
+$$;

@@ -1,0 +1,52 @@
+-- Who may call the machine. Everything else in it runs only inside these functions.
+do $$
+declare
+  v_function text;
+begin
+  foreach v_function in array array[
+      'settle(uuid[], change_cause)', 'settle_steps(uuid[])', 'lock_enrollments(uuid[])', 'step_just_completed(uuid)',
+      'assign_runs(uuid[], boolean)', 'start_steps(uuid[], change_cause, boolean)', 'cause_after(uuid, change_cause)',
+      'skip_not_chosen(uuid[], change_cause)', 'complete_enrollments(uuid[], change_cause)',
+      'request_waiting_runs(uuid[])', 'run_is_held(uuid)', 'run_is_wanted(uuid)', 'release_runs(uuid[])',
+      'leave_partner(uuid, boolean, boolean)', 'hold_calls(uuid)',
+      'find_run(partner_event)', 'fold_events(partner_event[])', 'raise_reports(partner_event[])',
+      'keep_papers(partner_event[])', 'lock_for_runs(uuid[])', 'take_over_events(partner_event[])',
+      'record_accounts(call_result[])', 'record_enrollments(call_result[])', 'record_departures(call_result[])',
+      'forget_account(uuid)', 'hand_to_person(uuid, text, text, boolean)',
+      'cause_of_person(text)', 'require_reason(text)', 'refuse(text)', 'lock_enrollment(uuid, boolean)',
+      'lock_step(uuid, boolean, boolean)', 'record_step_change(enrollment_steps, text, change_cause)',
+      'change_enrollment(enrollments, text, change_cause)', 'refuse_second_live(enrollments)',
+      'activate_enrollment(uuid, change_cause)', 'mark_run(enrollment_steps, text, timestamptz, text)',
+      'close_enrollment(enrollments, text, text)', 'reattempt_left_runs(uuid, text)', 'carry_waivers(uuid, uuid)',
+      'lock_call(uuid)', 'enrollment_limit_allows(uuid)'] loop
+    execute format('revoke all on function %s from public', v_function);
+    execute format('grant execute on function %s to handrail_machine', v_function);
+  end loop;
+end
+$$;
+
+-- The service role's own.
+call grant_machine_function('apply_partner_events(jsonb)', 'handrail_worker');
+call grant_machine_function('claim_intents(integer, integer, uuid[])', 'handrail_worker');
+call grant_machine_function('expire_leases()', 'handrail_worker');
+call grant_machine_function('save_call_facts(uuid, bigint, jsonb)', 'handrail_worker');
+call grant_machine_function('record_call_results(jsonb, integer)', 'handrail_worker');
+call grant_machine_function('start_due_enrollments(integer)', 'handrail_worker');
+
+-- People's (each checks its caller) and the service role's.
+do $$
+declare
+  v_function text;
+begin
+  foreach v_function in array array[
+      'generate_enrollment_steps(uuid)', 'create_enrollment(uuid, uuid, text, date)', 'meet_requirement(uuid, text, text)',
+      'start_enrollment(uuid)', 'choose_elective(uuid)', 'unchoose_elective(uuid)',
+      'complete_step(uuid, date, text)', 'fail_step(uuid, text)', 'retry_step(uuid, text)', 'skip_step(uuid, text, text)',
+      'reopen_step(uuid, text)', 'suspend_enrollment(uuid, text)', 'resume_enrollment(uuid, text)',
+      'withdraw_enrollment(uuid, text)', 'undo_withdrawal(uuid, text)', 'transfer_enrollment(uuid, uuid, text)',
+      'retry_call(uuid, boolean, text)', 'enter_partner_id(uuid, text, text)', 'continue_old_run(uuid, text)',
+      'dismiss_attention(uuid, text)'] loop
+    call grant_machine_function(v_function::regprocedure, 'handrail_web', 'handrail_worker');
+  end loop;
+end
+$$;

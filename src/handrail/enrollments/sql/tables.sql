@@ -1,0 +1,278 @@
+-- States and their rules: design.md, section 2. Only the machine (machine_*.sql) writes these tables.
+
+create table enrollments (
+  id uuid primary key default uuidv7(),
+  organization_id uuid not null,
+  learner_id uuid not null,
+  program_id uuid not null,
+  program_version_id uuid not null,
+  status text not null default 'pending'
+    check (status in ('pending', 'active', 'suspended', 'completed', 'withdrawn', 'transferred')),
+  funding_source text not null default 'self_pay'
+    check (funding_source in ('self_pay', 'employer', 'WIOA', 'WRG', 'JRI', 'apprenticeship', 'scholarship')),
+  start_date date not null,
+  start_at timestamptz not null,      -- 00:00 of start_date in the organization's zone
+  started_at timestamptz,             -- when its first stage was looked at: active and start_at has come
+  activated_at timestamptz,
+  completed_at timestamptz,
+  transferred_from uuid,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  unique (organization_id, id),
+  foreign key (organization_id, learner_id) references learners (organization_id, id),
+  foreign key (organization_id, program_id, program_version_id)
+    references program_versions (organization_id, program_id, id),
+  foreign key (organization_id, transferred_from) references enrollments (organization_id, id),
+  check ((status = 'completed') = (completed_at is not null))
+) with (fillfactor = 85);
+create unique index enrollments_one_live on enrollments (learner_id, program_id)
+  where status in ('pending', 'active', 'suspended');
+create index enrollments_learner on enrollments (organization_id, learner_id);
+create index enrollments_program on enrollments (organization_id, program_id, status, id);
+create index enrollments_not_started on enrollments (start_at) where status = 'active' and started_at is null;
+create index enrollments_transferred_from on enrollments (organization_id, transferred_from)
+  where transferred_from is not null;
+
+-- Meeting the last requirement activates the enrollment, in the same transaction.
+create table enrollment_requirements (
+  id uuid primary key default uuidv7(),
+  organization_id uuid not null,
+  enrollment_id uuid not null,
+  kind text not null check (kind in ('approved')),
+  met_at timestamptz,
+  cause text,
+  created_at timestamptz not null default now(),
+  unique (enrollment_id, kind),
+  foreign key (organization_id, enrollment_id) references enrollments (organization_id, id),
+  check ((met_at is null) = (cause is null))
+);
+
+create table partner_accounts (
+  id uuid primary key default uuidv7(),
+  organization_id uuid not null,
+  provider_id uuid not null,
+  learner_id uuid not null,
+  external_id text check (external_id <> ''),
+  username text not null default '',
+  login_url text not null default '',
+  former_ids jsonb not null default '[]',  -- ids that are gone at the partner, with the time we learned it
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  unique (provider_id, learner_id),
+  unique (organization_id, id, provider_id, learner_id),
+  foreign key (organization_id, provider_id) references partner_lms_providers (organization_id, id),
+  foreign key (organization_id, learner_id) references learners (organization_id, id)
+) with (fillfactor = 85);
+create unique index partner_accounts_external on partner_accounts (provider_id, external_id)
+  where external_id is not null;
+create index partner_accounts_learner on partner_accounts (learner_id);
+
+create table partner_lms_enrollments (
+  id uuid primary key default uuidv7(),
+  organization_id uuid not null,
+  partner_account_id uuid not null,
+  provider_id uuid not null,
+  learner_id uuid not null,
+  course_id uuid not null,
+  run integer not null default 1 check (run > 0),
+  status text not null default 'requested' check (status in
+    ('requested', 'provisioning', 'active', 'completed', 'failed', 'needs_attention', 'cancelling', 'cancelled')),
+  external_enrollment_id text check (external_enrollment_id <> ''),
+  saved jsonb not null default '{}',      -- what the adapter stored between two calls (a voucher's id)
+  access_url text not null default '',
+  progress numeric(5, 2) check (progress between 0 and 100),
+  progress_at timestamptz,                -- the partner's time, else arrival
+  completed_at timestamptz,               -- the partner's time of the completion
+  failed_at timestamptz,
+  failure_reason text not null default '',
+  revoked_at timestamptz,                 -- the partner took the completion back
+  counts_from timestamptz,                -- facts from before do not count for this run
+  continued boolean not null default false, -- an old external id goes on for a new attempt
+  cause text not null default '',         -- why it needs attention, in plain words
+  fact_kind text,                         -- cause of the newest fact: webhook, reconciliation, file, person
+  fact_id uuid,
+  fact_actor uuid,
+  fact_reason text not null default '',
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  unique (partner_account_id, course_id, run),
+  unique (organization_id, id),
+  foreign key (organization_id, partner_account_id, provider_id, learner_id)
+    references partner_accounts (organization_id, id, provider_id, learner_id),
+  foreign key (organization_id, provider_id, course_id)
+    references partner_lms_courses (organization_id, provider_id, id),
+  check (status <> 'completed' or completed_at is not null),
+  check (status <> 'failed' or failed_at is not null)
+) with (fillfactor = 80);
+create unique index partner_lms_enrollments_one_open on partner_lms_enrollments (partner_account_id, course_id)
+  where status in ('requested', 'provisioning', 'active', 'needs_attention');
+create unique index partner_lms_enrollments_external on partner_lms_enrollments (provider_id, external_enrollment_id)
+  where external_enrollment_id is not null;
+create index partner_lms_enrollments_course on partner_lms_enrollments (organization_id, course_id, learner_id, run);
+create index partner_lms_enrollments_learner on partner_lms_enrollments (learner_id, course_id, run);
+
+create table enrollment_steps (
+  id uuid primary key default uuidv7(),
+  organization_id uuid not null,
+  enrollment_id uuid not null,
+  learner_id uuid not null,
+  program_step_id uuid not null,
+  provider_id uuid not null,
+  course_id uuid not null,
+  sequence_order integer not null,
+  required boolean not null,
+  elective_choose integer,                -- N of "N of M", copied from the version, which never changes
+  demands_new_run boolean not null default false,
+  status text not null default 'pending'
+    check (status in ('pending', 'in_progress', 'completed', 'failed', 'skipped')),
+  attempt integer not null default 1 check (attempt > 0),
+  chosen_at timestamptz,                  -- an elective: when it was chosen
+  partner_enrollment_id uuid,
+  progress numeric(5, 2) not null default 0 check (progress between 0 and 100),
+  started_at timestamptz,
+  completed_at timestamptz,
+  error_message text not null default '',
+  skip_reason text check (skip_reason in
+    ('tested_out', 'equivalent_course', 'outside_experience', 'administrative', 'not_chosen')),
+  waived_by uuid references profiles,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  unique (enrollment_id, program_step_id),
+  unique (organization_id, id),
+  foreign key (organization_id, enrollment_id) references enrollments (organization_id, id),
+  foreign key (organization_id, program_step_id) references program_partner_lms (organization_id, id),
+  foreign key (organization_id, partner_enrollment_id) references partner_lms_enrollments (organization_id, id),
+  check (required = (elective_choose is null)),
+  check ((status = 'completed') = (completed_at is not null)),
+  check ((status = 'skipped') = (skip_reason is not null)),
+  check (not (required and skip_reason = 'not_chosen')),
+  check (status <> 'in_progress' or started_at is not null)
+) with (fillfactor = 75);
+create index enrollment_steps_sequence on enrollment_steps (enrollment_id, sequence_order);
+create index enrollment_steps_status on enrollment_steps (status, organization_id, program_step_id, started_at, id);
+create index enrollment_steps_run on enrollment_steps (partner_enrollment_id) where partner_enrollment_id is not null;
+create index enrollment_steps_learner_course on enrollment_steps (learner_id, course_id);
+
+-- Append-only history. step_id is empty for a change of the enrollment itself.
+create table step_events (
+  id uuid primary key default uuidv7(),
+  organization_id uuid not null,
+  enrollment_id uuid not null,
+  step_id uuid,
+  attempt integer,
+  from_status text,
+  to_status text not null,
+  cause_kind text not null check (cause_kind in
+    ('webhook', 'reconciliation', 'file', 'import', 'approval', 'payment', 'timer', 'step', 'person', 'equivalent')),
+  cause_id uuid,          -- the webhook event, the step before, the run that counts as equivalent
+  actor_id uuid,          -- the person, for cause_kind person
+  reason text not null default '',
+  created_at timestamptz not null default now(),
+  foreign key (organization_id, enrollment_id) references enrollments (organization_id, id)
+);
+create index step_events_enrollment on step_events (enrollment_id, created_at, id);
+
+-- What a partner issued. Never overwritten.
+create table partner_certificates (
+  id uuid primary key default uuidv7(),
+  organization_id uuid not null,
+  partner_enrollment_id uuid not null,
+  learner_id uuid not null,
+  external_id text not null,
+  number text not null default '',
+  issued_on date,
+  expires_on date,
+  download_url text not null default '',
+  verification_url text not null default '',
+  created_at timestamptz not null default now(),
+  unique (partner_enrollment_id, external_id),
+  foreign key (organization_id, partner_enrollment_id) references partner_lms_enrollments (organization_id, id),
+  foreign key (organization_id, learner_id) references learners (organization_id, id)
+);
+create index partner_certificates_learner on partner_certificates (learner_id);
+
+-- A screening's result, kept apart from progress; only administrators read it.
+create table sensitive_results (
+  id uuid primary key default uuidv7(),
+  organization_id uuid not null,
+  partner_enrollment_id uuid not null,
+  result text not null,
+  reported_at timestamptz not null,
+  created_at timestamptz not null default now(),
+  foreign key (organization_id, partner_enrollment_id) references partner_lms_enrollments (organization_id, id)
+);
+create index sensitive_results_run on sensitive_results (partner_enrollment_id);
+
+-- One call to the outside, recorded before it is made. The id is its idempotency key.
+create table intents (
+  id uuid primary key default uuidv7(),
+  organization_id uuid not null,
+  provider_id uuid not null,
+  kind text not null check (kind in ('create_account', 'enroll', 'unenroll')),
+  partner_account_id uuid not null,
+  partner_enrollment_id uuid,
+  status text not null default 'queued'
+    check (status in ('queued', 'sending', 'done', 'failed', 'unknown', 'needs_person', 'canceled')),
+  held boolean not null default false,    -- waits: every enrollment that wants it is suspended
+  uncertain boolean not null default false, -- an earlier call may have done the work: look up before repeating
+  attempts integer not null default 0,    -- answered attempts; an outage does not count
+  calls integer not null default 0,       -- how often it was claimed for sending
+  next_attempt_at timestamptz not null default now(),
+  lease_until timestamptz,
+  fence bigint not null default 0,        -- grows with each claim; a late worker may not commit
+  first_sent_at timestamptz,
+  error text not null default '',
+  details jsonb not null default '{}',
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  foreign key (organization_id, partner_enrollment_id) references partner_lms_enrollments (organization_id, id),
+  check ((kind = 'create_account') = (partner_enrollment_id is null))
+) with (fillfactor = 70);
+create unique index intents_one_account_call on intents (partner_account_id)
+  where kind = 'create_account' and status in ('queued', 'sending', 'failed', 'unknown', 'needs_person');
+create unique index intents_one_run_call on intents (partner_enrollment_id, kind)
+  where partner_enrollment_id is not null and status in ('queued', 'sending', 'failed', 'unknown', 'needs_person');
+create index intents_due on intents (next_attempt_at, id)
+  where status in ('queued', 'failed', 'unknown') and not held;
+create index intents_leased on intents (lease_until) where status = 'sending';
+create index intents_run on intents (partner_enrollment_id) where partner_enrollment_id is not null;
+create index intents_account on intents (partner_account_id);
+
+do $$
+declare
+  v_table text;
+begin
+  foreach v_table in array array['enrollments', 'enrollment_requirements', 'partner_accounts',
+      'partner_lms_enrollments', 'enrollment_steps', 'step_events', 'partner_certificates', 'intents'] loop
+    call protect_tenant_table(v_table::regclass);
+    execute format('grant insert, update on %I to handrail_machine', v_table);
+  end loop;
+end
+$$;
+revoke update on step_events, partner_certificates from handrail_machine;
+
+call protect_tenant_table('sensitive_results');
+grant insert on sensitive_results to handrail_machine;
+drop policy staff_see_their_organization on sensitive_results;
+create policy administrators_see on sensitive_results for select to handrail_web
+  using (organization_id = (select claim_admin_organization()));
+revoke select on sensitive_results from handrail_readonly;
+
+-- The three policies the origin names for steps: the service role manages all and administrators see
+-- those of their organization (protect_tenant_table), people see their own. The same for their other rows.
+do $$
+declare
+  v_table text;
+begin
+  foreach v_table in array array['enrollments', 'enrollment_steps', 'partner_accounts',
+      'partner_lms_enrollments', 'partner_certificates'] loop
+    execute format('create policy people_see_their_own on %I for select to handrail_web '
+                   'using (learner_id = any ((select own_learner_ids())::uuid[]))', v_table);
+  end loop;
+end
+$$;
+
+-- May this enrollment become active? Plans and limits come with licenses; until then always.
+create or replace function enrollment_limit_allows(p_enrollment uuid) returns boolean language sql stable as $$
+  select true
+$$;
