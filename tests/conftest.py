@@ -58,10 +58,17 @@ class Servers:
     def __init__(self, *, durable: bool) -> None:
         self._durable = durable
         self._servers: dict[int, TestServer] = {}
+        self._failures: dict[int, Exception] = {}
 
     def get(self, version: int) -> TestServer:
+        if version in self._failures:
+            pytest.fail(f"the test server did not start: {self._failures[version]}", pytrace=False)
         if version not in self._servers:
-            self._servers[version] = TestServer(version, durable=self._durable)
+            try:
+                self._servers[version] = TestServer(version, durable=self._durable)
+            except Exception as error:
+                self._failures[version] = error
+                raise
         return self._servers[version]
 
     def stop(self) -> None:

@@ -5,7 +5,6 @@ of a password hash.
 """
 
 import os
-from importlib.util import find_spec
 
 os.environ.setdefault("HANDRAIL_DEBUG", "on")
 
