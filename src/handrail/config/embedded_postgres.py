@@ -5,19 +5,13 @@ stands in a folder of mode 0700, and one supervisor at a time holds the lock.
 """
 
 import contextlib
-import ctypes
 import fcntl
-import json
 import os
-import secrets
-import shutil
 import signal
 import socket
 import subprocess
-import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
@@ -25,10 +19,16 @@ from typing import IO, Self
 import psycopg
 from psycopg.conninfo import make_conninfo
 
+from handrail.config.embedded_cluster import (
+    SUPERUSER,
+    make_cluster,
+    read_or_make_passwords,
+    server_environment,
+)
 from handrail.config.embedded_home import EmbeddedServerError, Home, prepare_home
 from handrail.config.environment import DatabaseRole
+from handrail.config.parent_death import make_die_with_parent
 
-SUPERUSER = "postgres"
 DEFAULT_PORT = 5432
 LOG_LIMIT = 8 * 1024 * 1024  # bytes; one older log is kept
 
@@ -52,15 +52,6 @@ SETTINGS = {
     "log_min_error_statement": "panic",
     "log_error_verbosity": "terse",
 }
-HOST_BASED_AUTHENTICATION = """\
-# Written by Handrail at each start. Every login needs its password.
-local all all scram-sha-256
-host all all 127.0.0.1/32 scram-sha-256
-host all all ::1/128 scram-sha-256
-"""
-
-_PR_SET_PDEATHSIG = 1
-_libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
 class EmbeddedPostgres:
@@ -146,14 +137,19 @@ class EmbeddedPostgres:
         self._home = prepare_home(self._asked_folder, version=self._version, say=self._say)
         self._take_lock()
         try:
-            self._passwords = _read_or_make_passwords(self.home)
-            self._make_cluster()
-            self._end_orphan()
+            self._passwords = read_or_make_passwords(self.home)
+            make_cluster(
+                self.home,
+                version=self._version,
+                password=self._passwords["superuser"],
+                durable=self._durable,
+            )
             if self._tcp:
                 self.port = _find_free_port()
             self._socket_folder = self.home.make_socket_folder(self.port)
+            self._end_orphan()
             self._launch()
-            self._wait_until_ready()
+            self.wait_until_ready()
         except BaseException:
             self.stop()
             raise
@@ -166,6 +162,11 @@ class EmbeddedPostgres:
         if self._lock is not None:
             self._lock.close()
             self._lock = None
+
+    def relaunch(self) -> None:
+        """Start the server again after it died; then call `wait_until_ready`."""
+        self._end_orphan()
+        self._launch()
 
     def is_running(self) -> bool:
         """Whether the server process that we started lives."""
@@ -188,52 +189,6 @@ class EmbeddedPostgres:
         lock.flush()
         self._lock = lock
 
-    def _make_cluster(self) -> None:
-        home = self.home
-        version_file = home.cluster / "PG_VERSION"
-        if version_file.exists():
-            found = version_file.read_text().strip()
-            if found != str(self._version):
-                raise EmbeddedServerError(
-                    f"The data in {home.cluster} is of PostgreSQL {found}, the server is "
-                    f"{self._version}. Back it up with the Handrail that made it, move the folder "
-                    "away and restore."
-                )
-        else:
-            self._run_initdb()
-        rules = home.cluster / "pg_hba.conf"
-        if rules.read_text() != HOST_BASED_AUTHENTICATION:
-            rules.write_text(HOST_BASED_AUTHENTICATION)
-
-    def _run_initdb(self) -> None:
-        """Make the cluster beside its place and move it there, so that no half of one stays."""
-        home = self.home
-        unfinished = home.folder / "cluster.unfinished"
-        if unfinished.exists():
-            shutil.rmtree(unfinished)
-        home.account.make_private_folder(unfinished)
-        locale = ["--locale-provider=builtin", "--builtin-locale=PG_UNICODE_FAST"]
-        with _password_file(home, self._passwords["superuser"]) as password_file:
-            arguments = [
-                *(str(home.binaries / "initdb"), "--pgdata", str(unfinished)),
-                *("--username", SUPERUSER),
-                *("--auth=scram-sha-256", f"--pwfile={password_file}", "--encoding=UTF8"),
-                *("--locale=C", *(locale if self._version >= 17 else [])),
-                *([] if self._durable else ["--no-sync"]),
-            ]
-            result = subprocess.run(
-                arguments,
-                capture_output=True,
-                text=True,
-                check=False,
-                env=_server_environment(),
-                cwd="/",
-                **home.account.popen_arguments(),
-            )
-        if result.returncode:
-            raise EmbeddedServerError(f"PostgreSQL could not be set up: {result.stderr.strip()}")
-        unfinished.rename(home.cluster)
-
     def _end_orphan(self) -> None:
         """End a server of this cluster that outlived its supervisor; clear what a dead one left.
 
@@ -244,10 +199,15 @@ class EmbeddedPostgres:
         if not pid_file.exists():
             return
         lines = pid_file.read_text().splitlines()
-        pid = int(lines[0])
-        if (answered := self._ask_for_pid(lines)) or pid in _find_processes(self.home.cluster):
-            self._say(f"Stopping a database server (process {answered or pid}) left from before.")
-            stop_server(_Orphan(answered or pid))
+        pid = int(lines[0]) if lines and lines[0].isdigit() else 0
+        if pid in _find_processes(self.home.cluster):
+            self._say(f"Stopping a database server (process {pid}) left from before.")
+            stop_server(_Orphan(pid))
+        elif self._answers(lines):
+            raise EmbeddedServerError(
+                f"A database server outside of our sight, in another container perhaps, uses "
+                f"{self.home.cluster}. Stop it there first."
+            )
         deadline = time.monotonic() + 30
         while left := _find_processes(self.home.cluster):
             if time.monotonic() > deadline:
@@ -257,28 +217,24 @@ class EmbeddedPostgres:
             time.sleep(0.1)
         # The number in a dead server's file may by now be another program's.
         pid_file.unlink(missing_ok=True)
-        if len(lines) > 4 and lines[4]:
-            lock = Path(lines[4]) / f".s.PGSQL.{lines[3]}.lock"
-            lock.unlink(missing_ok=True)
+        for lock in self._socket_folder.glob(".s.PGSQL.*.lock"):
+            lock.unlink()
 
-    def _ask_for_pid(self, lines: list[str]) -> int | None:
-        """Connect to the server that postmaster.pid tells of; its process id if it is ours."""
+    def _answers(self, lines: list[str]) -> bool:
+        """Whether the server that postmaster.pid tells of lives and takes our password."""
         if len(lines) < 5 or not lines[4]:
-            return None
-        question = "select split_part(pg_read_file('postmaster.pid'), E'\\n', 1), current_setting('data_directory')"
-        try:
-            with psycopg.connect(
+            return False
+        with contextlib.suppress(psycopg.Error):
+            psycopg.connect(
                 host=lines[4],
                 port=lines[3],
                 user=SUPERUSER,
                 password=self._passwords["superuser"],
                 dbname="postgres",
                 connect_timeout=5,
-            ) as connection:
-                pid, directory = connection.execute(question).fetchone() or (0, "")
-        except psycopg.Error:
-            return None
-        return int(pid) if Path(directory).resolve() == self.home.cluster.resolve() else None
+            ).close()
+            return True
+        return False
 
     def _launch(self) -> None:
         durability = DURABLE if self._durable else NOT_DURABLE
@@ -299,14 +255,14 @@ class EmbeddedPostgres:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env=_server_environment(),
+                env=server_environment(),
                 cwd="/",
                 start_new_session=True,  # Ctrl-C is ours; the server stops after its clients.
-                preexec_fn=_die_with_parent,  # noqa: PLW1509 - one call of a loaded library
+                preexec_fn=make_die_with_parent(signal.SIGINT),  # noqa: PLW1509 - one prctl()
                 **self.home.account.popen_arguments(),
             )
 
-    def _wait_until_ready(self) -> None:
+    def wait_until_ready(self) -> None:
         """Wait until the server takes connections; recovery after a crash may take minutes."""
         began = told = time.monotonic()
         while True:
@@ -364,60 +320,10 @@ def stop_server(process: "subprocess.Popen[bytes] | _Orphan") -> None:
         return
 
 
-def _read_or_make_passwords(home: Home) -> Mapping[str, str]:
-    path = home.folder / "passwords.json"
-    if not path.exists():
-        if home.cluster.exists():
-            raise EmbeddedServerError(
-                f"{path} is missing, and without it nobody can sign in to the data in "
-                f"{home.cluster}. Put it back, or move the data away to begin anew."
-            )
-        names = ["superuser", *(role.value for role in DatabaseRole)]
-        write_private_file(
-            path, json.dumps({name: secrets.token_urlsafe(32) for name in names}, indent=1)
-        )
-    passwords: dict[str, str] = json.loads(path.read_text())
-    return passwords
-
-
-def write_private_file(path: Path, text: str) -> None:
-    """Write `text` to `path` whole or not at all, with mode 0600."""
-    unfinished = path.with_name(f"{path.name}.unfinished")
-    unfinished.unlink(missing_ok=True)
-    with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    unfinished.rename(path)
-
-
-@contextlib.contextmanager
-def _password_file(home: Home, password: str) -> Iterator[Path]:
-    """A file that initdb, as the server's account, reads the superuser's password from."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "password"
-        write_private_file(path, password)
-        if home.account.popen_arguments():
-            os.chown(folder, home.account.uid, home.account.gid)
-            os.chown(path, home.account.uid, home.account.gid)
-        yield path
-
-
-def _server_environment() -> dict[str, str]:
-    """Nothing of ours: no PG... variable, no secret, no language of the person at the terminal."""
-    return {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}
-
-
 def _open_log(path: Path) -> IO[bytes]:
     if path.exists() and path.stat().st_size > LOG_LIMIT:
         path.replace(path.with_suffix(".log.1"))
     return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab")
-
-
-def _die_with_parent() -> None:
-    """Ask Linux to shut the server down (fast) should the supervisor be killed."""
-    if _libc is not None:
-        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGINT)
 
 
 def _find_free_port() -> int:
