@@ -11,11 +11,18 @@ from decimal import Decimal
 from typing import Any, Literal, Protocol
 from uuid import UUID
 
-from handrail.core.outbound import NeedsPerson, OutboundClient, OutcomeUnknown, RetryLater
+from handrail.core.outbound import (
+    Answer,
+    NeedsPerson,
+    OutboundClient,
+    OutcomeUnknown,
+    RetryLater,
+)
 
 __all__ = [
     "AccountFacts",
     "Adapter",
+    "Answer",
     "CertificateFacts",
     "EnrollmentFacts",
     "FactKind",

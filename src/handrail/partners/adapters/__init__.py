@@ -1,0 +1,1 @@
+"""One folder per platform; `handrail.partners.registry` finds them."""
