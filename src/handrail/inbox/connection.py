@@ -7,6 +7,8 @@ from typing import Any
 
 import psycopg
 
+from handrail.inbox.wire import register_wire_array
+
 RETRY_SECONDS = 0.5  # after a failed attempt nobody tries sooner
 
 
@@ -62,6 +64,7 @@ class IngressConnection:
             )
         except psycopg.OperationalError as error:
             raise DatabaseAway(str(error).partition("\n")[0]) from error
+        register_wire_array(connection)
         self._connection = connection
         return connection
 

@@ -143,7 +143,7 @@ class Ingress:
         content_type = b""
         for name, value in headers:
             if name == b"content-type":
-                content_type = value
+                content_type = value if value.isascii() else b""
             elif name == b"content-length" and value.isdigit() and int(value) > self._limits.body:
                 raise Refusal(TOO_BIG)
         message = await receive()
@@ -237,7 +237,7 @@ class Ingress:
             endpoint.id,
             make_event_id(authentic.event_id, body),
             body,
-            content_type[:_LONGEST_CONTENT_TYPE].decode("latin-1"),
+            content_type[:_LONGEST_CONTENT_TYPE],
             authentic.sent_at,
             self._loop.create_future(),
         )
@@ -270,16 +270,14 @@ LOOK_AGAIN_SECONDS = 0.5
 """A refused message has its endpoint looked up again, if that is longer ago."""
 
 
-def make_event_id(sent: bytes, body: bytes) -> str:
+def make_event_id(sent: bytes, body: bytes) -> bytes:
     """The id under which a message is stored: the sender's, where it can be kept as it is.
 
     Printable ASCII of 1 to 255 characters stays. Of any other id, and of a body without one, the
     SHA-256 is taken, so that the same id, or the same body, is seen again as the same.
     """
     if not sent:
-        return "body-sha256:" + hashlib.sha256(body).hexdigest()
-    if len(sent) <= _LONGEST_EVENT_ID and sent.isascii():
-        text = sent.decode()
-        if text.isprintable():
-            return text
-    return "id-sha256:" + hashlib.sha256(sent).hexdigest()
+        return b"body-sha256:" + hashlib.sha256(body).hexdigest().encode()
+    if len(sent) <= _LONGEST_EVENT_ID and sent.isascii() and sent.decode().isprintable():
+        return sent
+    return b"id-sha256:" + hashlib.sha256(sent).hexdigest().encode()

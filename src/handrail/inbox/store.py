@@ -14,6 +14,14 @@ from uuid import UUID
 import psycopg
 
 from handrail.inbox.connection import DatabaseAway, IngressConnection
+from handrail.inbox.wire import (
+    BYTEA_OID,
+    TEXT_OID,
+    TIMESTAMPTZ_OID,
+    UUID_OID,
+    encode_array,
+    encode_time,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -24,10 +32,10 @@ AWAY, REFUSED = "a", "x"
 _COUNTED = "k"
 _COUNT_SECONDS = 1.0
 
-_STORE = (
-    "select store_webhook_events(%b::uuid[], %b::text[], %b::bytea[], %b::text[], %b::timestamptz[],"
-    " %b::uuid[], %b::integer[], %b::text[], %b::integer[])"
-)
+_STORE = """select store_webhook_events(
+%b::uuid[], %b::text[], %b::bytea[], %b::text[], %b::timestamptz[], '{}', '{}', '{}', '{}')"""
+_COUNT = """select store_webhook_events(
+'{}', '{}', '{}', '{}', '{}', %b::uuid[], %b::integer[], %b::text[], %b::integer[])"""
 
 
 class Overloaded(Exception):
@@ -39,9 +47,11 @@ class Message:
     """One verified message on its way into the database; `letter` tells what became of it."""
 
     endpoint_id: UUID
-    event_id: str
+    event_id: bytes
+    """Printable ASCII."""
     body: bytes
-    content_type: str
+    content_type: bytes
+    """UTF-8."""
     sent_at: datetime | None
     letter: asyncio.Future[str]
 
@@ -151,7 +161,7 @@ class EventStore:
             logger.warning("%d messages are not stored: %s", self._held, away)
             self._settle([*batch, *self._waiting], AWAY * self._held)
             self._waiting.clear()
-        except (psycopg.Error, UnicodeError) as error:
+        except psycopg.Error as error:
             logger.warning("a batch of %d messages failed: %s", len(batch), _describe(error))
             await self._write_one_by_one(batch)
         except BaseException:
@@ -166,7 +176,7 @@ class EventStore:
             except DatabaseAway:
                 self._settle(batch[number:], AWAY * (len(batch) - number))
                 return
-            except (psycopg.Error, UnicodeError) as error:
+            except psycopg.Error as error:
                 logger.error(  # noqa: TRY400 - a trace would show the message
                     "the database refuses a message for endpoint %s: %s",
                     message.endpoint_id,
@@ -175,14 +185,16 @@ class EventStore:
                 self._settle([message], REFUSED)
 
     async def _store(self, batch: list[Message]) -> None:
-        columns = [
-            [message.endpoint_id for message in batch],
-            [message.event_id for message in batch],
-            [message.body for message in batch],
-            [message.content_type for message in batch],
-            [message.sent_at for message in batch],
-        ]
-        rows = await self._connection.fetch(_STORE, [*columns, [], [], [], []])
+        rows = await self._connection.fetch(
+            _STORE,
+            [
+                encode_array(UUID_OID, [message.endpoint_id.bytes for message in batch]),
+                encode_array(TEXT_OID, [message.event_id for message in batch]),
+                encode_array(BYTEA_OID, [message.body for message in batch]),
+                encode_array(TEXT_OID, [message.content_type for message in batch]),
+                encode_array(TIMESTAMPTZ_OID, [encode_time(message.sent_at) for message in batch]),
+            ],
+        )
         letters: str = rows[0][0]
         self._settle(batch, letters)
         if SEEN in letters:
@@ -201,7 +213,7 @@ class EventStore:
             [count.repeated for count in values],
         ]
         try:
-            rows = await self._connection.fetch(_STORE, [[], [], [], [], [], *columns])
+            rows = await self._connection.fetch(_COUNT, columns)
         except (DatabaseAway, psycopg.Error) as error:
             logger.warning("refused messages could not be counted: %s", _describe(error))
             self._keep_counts(counts)

@@ -67,6 +67,9 @@ begin
     left join webhook_events e on e.endpoint_id = i.endpoint_id and e.event_id = i.event_id;
   end if;
 
+  if cardinality(p_counted_ids) = 0 then
+    return v_letters;
+  end if;
   for v_endpoint in
     select c.*, p.id, p.organization_id
     from unnest(p_counted_ids, p_refused, p_refused_reasons, p_repeated)
@@ -97,6 +100,10 @@ $$;
 call grant_machine_function(
   'store_webhook_events(uuid[], text[], bytea[], text[], timestamptz[], uuid[], integer[], text[], integer[])',
   'handrail_ingress');
+-- One plan for every size of batch, made once a connection, not once a batch.
+alter function store_webhook_events(
+  uuid[], text[], bytea[], text[], timestamptz[], uuid[], integer[], text[], integer[])
+  set plan_cache_mode = 'force_generic_plan';
 
 -- Have waiting events looked at again: the partner's enrollment ids were just stored in this transaction.
 -- Returns how many there were. What is parked while this runs is found by the applier's own second look.

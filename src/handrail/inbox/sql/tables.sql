@@ -44,7 +44,7 @@ create table webhook_events (
   organization_id uuid,              -- null: seen by the service role only, until its handler knows
   provider_id uuid,
   event_id text not null check (octet_length(event_id) between 1 and 255),
-  digest bytea not null check (octet_length(digest) = 32),  -- SHA-256 of the body
+  digest bytea not null,  -- SHA-256 of the body
   body bytea,                        -- null: erased by retention; event_id and digest stay for ever
   content_type text not null default '',
   received_at timestamptz not null default clock_timestamp(),
