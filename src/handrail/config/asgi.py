@@ -16,8 +16,11 @@ from django.conf import settings
 from django.core.asgi import get_asgi_application
 
 from handrail.config.bodies import BodyLimits
+from handrail.config.environment import DatabaseRole, load_environment
 from handrail.config.health import Readiness
 from handrail.config.static import serve_static
+from handrail.core.crypto import Keyring
+from handrail.inbox.ingress import Ingress
 
 WEBHOOKS = "/api/webhooks/"
 
@@ -29,6 +32,11 @@ class OuterApplication:
     """Answers `lifespan` itself (Django does not), bounds bodies, and routes by path."""
 
     def __init__(self) -> None:
+        environment = load_environment()
+        self._ingress: Any = Ingress(
+            environment.database_dsn(DatabaseRole.INGRESS),
+            keyring=Keyring(environment.secret_keys),
+        )
         self._readiness = Readiness()
         self._bounded = BodyLimits(self._route)
 
@@ -36,7 +44,9 @@ class OuterApplication:
         self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable
     ) -> None:
         """Serve one connection of type `http` or `lifespan`; there are no others."""
-        if scope["type"] == "http":
+        if scope["type"] == "http" and scope["path"].startswith(WEBHOOKS):
+            await self._ingress(scope, receive, send)  # It bounds bodies itself, and fairly.
+        elif scope["type"] == "http":
             await self._bounded(scope, receive, send)
         elif scope["type"] == "lifespan":
             await self._live(scope, receive, send)
@@ -47,8 +57,10 @@ class OuterApplication:
         while True:
             event = await receive()
             if event["type"] == "lifespan.startup":
+                await self._ingress.start()
                 await send({"type": "lifespan.startup.complete"})
             elif event["type"] == "lifespan.shutdown":
+                await self._ingress.stop()
                 await send({"type": "lifespan.shutdown.complete"})
                 return
 

@@ -15,18 +15,11 @@ from django.db.migrations.executor import MigrationExecutor
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from handrail.config.environment import DatabaseRole
+from handrail.config.environment import DatabaseRole, Environment
+from handrail.config.errors import DatabaseError
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 MIGRATION_LOCK = 4_727_110  # any number, the same in every process
-
-
-class DatabaseError(Exception):
-    """The database cannot be used as it is; `problems` says, one sentence each, what to change."""
-
-    def __init__(self, problems: list[str]) -> None:
-        self.problems = tuple(problems)
-        super().__init__("The database cannot be used:\n" + "\n".join(f"- {p}" for p in problems))
 
 
 def setup_database(
@@ -91,6 +84,23 @@ def check_database_role(connection: Connection) -> None:
     problems = find_role_problems(connection)
     if problems:
         raise DatabaseError(problems)
+
+
+def check_process_roles(environment: Environment) -> None:
+    """Check the roles that this process will work as, before it does anything else.
+
+    Raises:
+        DatabaseError: with every problem found; the database cannot be reached is one too.
+    """
+    roles = [environment.process_role]
+    if environment.process_role is DatabaseRole.WEB:
+        roles.append(DatabaseRole.INGRESS)
+    for role in roles:
+        try:
+            with psycopg.connect(environment.database_dsn(role), connect_timeout=10) as own:
+                check_database_role(own)
+        except psycopg.OperationalError as error:
+            raise DatabaseError([f"{role.login} cannot connect: {error}".strip()]) from error
 
 
 def find_role_problems(connection: Connection) -> list[str]:

