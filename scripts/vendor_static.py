@@ -43,7 +43,7 @@ def vendor_uswds(package: Path) -> None:
         copy_file(dist / asset, target / asset)
     copy_text(dist / "js" / "uswds.min.js", target / "js" / "uswds.min.js")
     copy_file(dist / "img" / "sprite.svg", target / "img" / "sprite.svg")
-    copy_file(package / "LICENSE.md", target / "LICENSE.md")
+    copy_file(package / "LICENSE.md", target / "LICENSE.txt")
 
 
 def vendor_htmx(package: Path) -> None:

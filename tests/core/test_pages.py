@@ -67,7 +67,7 @@ def test_every_icon_that_a_template_or_a_status_names_is_in_the_sprite() -> None
 
 
 def test_vendored_files_keep_their_licenses() -> None:
-    for license_file in ("uswds/LICENSE.md", "uswds/fonts/OFL.txt", "htmx/LICENSE"):
+    for license_file in ("uswds/LICENSE.txt", "uswds/fonts/OFL.txt", "htmx/LICENSE"):
         assert (STATIC / license_file).stat().st_size > 500
 
 
