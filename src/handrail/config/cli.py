@@ -109,10 +109,13 @@ def _prepare_before(function: Callable[..., Any], process: str) -> Callable[...,
 
 
 def prepare(process: str, stack: ExitStack) -> None:
-    """Complete the environment for `process` and set Django up.
+    """Complete the environment for `process`, check its database role, set Django up.
 
     Without `HANDRAIL_DATABASE_URL` the installation below `./var` is used; its server, where it
     does not run, is started until `stack` ends.
+
+    Raises:
+        Refusal: what a person must mend first.
     """
     from handrail.config.installation import ROLES, open_local_installation
 
@@ -123,6 +126,12 @@ def prepare(process: str, stack: ExitStack) -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "handrail.config.settings")
     import django
 
+    from handrail.config.database import check_process_roles
+    from handrail.config.environment import DatabaseRole, load_environment
+
+    environment = load_environment()
+    if environment.process_role is not DatabaseRole.OWNER:
+        check_process_roles(environment)
     django.setup()
 
 

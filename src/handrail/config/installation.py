@@ -210,17 +210,16 @@ def check_port(host: str, port: int) -> None:
     Raises:
         PortInUse: with what to do.
     """
-    advice = f"Choose another one, for instance: PORT={port + 1 if port >= 1024 else 8000} make run"
+    advice = f"choose another one, for instance: PORT={port + 1 if port >= 1024 else 8000} make run"
     try:
         with socket.create_server((host, port)):
             pass
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
-            message = f"Port {port} of {host} is in use by another program. Stop it, or: {advice}"
-            raise PortInUse(message) from None
-        raise PortInUse(
-            f"Port {port} of {host} cannot be used ({error.strerror}). {advice}"
-        ) from None
+            problem = f"Port {port} of {host} is in use by another program. Stop that, or"
+        else:
+            problem = f"Port {port} of {host} cannot be used ({error.strerror}). Please"
+        raise PortInUse(f"{problem} {advice}") from None
 
 
 def _choose_sandbox_port(addresses: Mapping[str, str]) -> int:

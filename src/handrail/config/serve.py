@@ -4,16 +4,13 @@ from typing import Any
 
 import uvicorn
 
-from handrail.config.database import check_process_roles
 from handrail.config.environment import Environment, load_environment
 from handrail.config.http_protocol import server_options
 
 
 def serve_web() -> None:
     """Serve until SIGTERM or Ctrl-C, then finish the requests that are under way."""
-    environment = load_environment()
-    check_process_roles(environment)
-    uvicorn.run("handrail.config.asgi:application", **build_options(environment))
+    uvicorn.run("handrail.config.asgi:application", **build_options(load_environment()))
 
 
 def build_options(environment: Environment) -> dict[str, Any]:

@@ -192,6 +192,7 @@ LOGGING = {
     "loggers": {
         "django": {"handlers": [], "level": "INFO", "propagate": True},
         "django.server": {"handlers": [], "propagate": True},
+        "uvicorn": {"level": "WARNING"},
     },
 }
 
