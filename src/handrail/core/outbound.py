@@ -30,6 +30,7 @@ from handrail.core.outcomes import (
     read_answer,
     read_json_or_none,
     read_retry_after,
+    say,
 )
 from handrail.core.partner_words import read_words
 
@@ -60,11 +61,13 @@ _HEADERS = {
 class Answer:
     """An answer whose status the caller takes, and its JSON; None where there is none.
 
-    With a 2xx status None means an empty body; with another status that it was no JSON.
+    With a 2xx status None means an empty body; with another status that it was no JSON, and
+    `words` is what the partner says, fit for a person.
     """
 
     status: int
     data: Any
+    words: str = ""
 
 
 class OutboundPool:
@@ -234,7 +237,8 @@ class OutboundClient:
         """Make one call; return its answer when that is 2xx or a status in `accept`.
 
         `path` begins with / and is percent-encoded. `harmless` (by default: a GET is): repeating
-        it does no harm, so that what would be unknown is `RetryLater` instead.
+        it does no harm, so that what would be unknown is `RetryLater` instead. A GET or DELETE
+        whose connection is dropped is sent once more at once (RFC 9110, 9.2.2).
 
         Raises:
             RetryLater: it did not happen: 408, 425, 429, 503, no connection, circuit open.
@@ -252,7 +256,9 @@ class OutboundClient:
         if 200 <= received.status < 300:
             return Answer(received.status, read_answer(received.body, harmless=harmless))
         if received.status in accept:
-            return Answer(received.status, read_json_or_none(received.body))
+            return Answer(
+                received.status, read_json_or_none(received.body), self._read_words(received)
+            )
         raise self._blame(received, harmless=harmless)
 
     def _check_address(self) -> str:
@@ -311,8 +317,15 @@ class OutboundClient:
         after_seconds = read_retry_after(received.headers, now=datetime.now(UTC))
         if after_seconds is not None and received.status in (429, 503):
             self._circuit.pause(after_seconds)
-        words = read_words(received.body or b"", secrets=self._secrets)
-        return blame_status(received.status, words, after_seconds=after_seconds, harmless=harmless)
+        return blame_status(
+            received.status,
+            self._read_words(received),
+            after_seconds=after_seconds,
+            harmless=harmless,
+        )
+
+    def _read_words(self, received: _Received) -> str:
+        return say(received.status, read_words(received.body or b"", secrets=self._secrets))
 
 
 async def _exchange(session: aiohttp.ClientSession, request: _Request) -> _Received | CallFailed:

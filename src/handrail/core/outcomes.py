@@ -65,23 +65,27 @@ def blame_unknown(reason: str, *, harmless: bool) -> CallFailed:
     return RetryLater(reason, outage=True) if harmless else OutcomeUnknown(reason)
 
 
+def say(status: int, words: str) -> str:
+    """What a refusal is told as: its status and the partner's words, already clean."""
+    return f"{status}: {words}" if words else f"the partner answered {status} without a word"
+
+
 def blame_status(
     status: int, words: str, *, after_seconds: float | None, harmless: bool
 ) -> CallFailed:
     """The error of an answer whose status the caller does not take.
 
-    `words` is what the partner says in it, already clean; `after_seconds` its Retry-After.
+    `words`: see `say`; `after_seconds` is its Retry-After.
     """
-    said = f"{status}: {words}" if words else f"the partner answered {status} without a word"
     if status in (_UNAVAILABLE, _RATE_LIMITED, _TOO_EARLY):
-        return RetryLater(said, after_seconds=after_seconds, outage=True)
+        return RetryLater(words, after_seconds=after_seconds, outage=True)
     if status == _SERVER_TIMED_OUT:
-        return RetryLater(said, after_seconds=after_seconds)
+        return RetryLater(words, after_seconds=after_seconds)
     if status >= 500:
-        return blame_unknown(said, harmless=harmless)
+        return blame_unknown(words, harmless=harmless)
     if 300 <= status < 400:
         return _blame_redirect(status, harmless=harmless)
-    return NeedsPerson(_CAUSES.get(status, "refused"), said)
+    return NeedsPerson(_CAUSES.get(status, "refused"), words)
 
 
 def read_retry_after(headers: Mapping[str, str], *, now: datetime) -> float | None:

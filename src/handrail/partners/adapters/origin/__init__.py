@@ -31,7 +31,6 @@ from handrail.partners.reading import (
     as_object,
     get_credential,
     read_objects,
-    read_text,
     read_url,
     understand,
 )
@@ -88,8 +87,8 @@ class OriginAdapter:
         path = self._path_of(external_enrollment_id)
         answer = await self.ask(call, "DELETE", path, accept=(_NOT_FOUND,))
         # Only the partner's own word is believed: a wrong address answers 404 as well.
-        if answer.status == _NOT_FOUND and _read_word(answer, "error") != "unknown_enrollment":
-            raise NeedsPerson("not_found", _read_word(answer, "message"))
+        if answer.status == _NOT_FOUND and not _is_gone(answer.data):
+            raise NeedsPerson("not_found", answer.words)
 
     async def read_progress(
         self, call: PartnerCall, *, external_enrollment_id: str
@@ -210,12 +209,12 @@ class OriginAdapter:
         except Unintelligible as error:
             reason = error.reason
         if answer.status == _CONFLICT:
-            raise NeedsPerson("conflict", _read_word(answer, "message"))
+            raise NeedsPerson("conflict", answer.words)
         raise OutcomeUnknown(f"the partner's answer is not understood: {reason}")
 
     def _path_of(self, enrollment_id: str, rest: str = "") -> str:
         return f"{self.sheet.enrollment_path}/{quote(enrollment_id, safe='')}{rest}"
 
 
-def _read_word(answer: Answer, name: str) -> str:
-    return read_text(answer.data, name) if isinstance(answer.data, Mapping) else ""
+def _is_gone(data: object) -> bool:
+    return isinstance(data, Mapping) and data.get("error") == "unknown_enrollment"
