@@ -10,7 +10,7 @@ from pathlib import Path
 from handrail_sandbox.config import Config, load_config
 from handrail_sandbox.json_object import ConfigError
 from handrail_sandbox.server import serve
-from handrail_sandbox.store import StateInUse
+from handrail_sandbox.store import CannotStart
 
 
 def main() -> int:
@@ -22,11 +22,9 @@ def main() -> int:
         asyncio.run(
             serve(config, state=options.state, host=options.host, port=options.port, say=_say)
         )
-    except (ConfigError, StateInUse) as error:
-        return _refuse(str(error))
-    except OSError as error:
-        where = f"{options.host}:{options.port}"
-        return _refuse(f"cannot listen on {where} or use {options.state}: {error.strerror}")
+    except (ConfigError, CannotStart) as error:
+        sys.stderr.write(f"sandbox: {error}\n")
+        return 2
     return 0
 
 
@@ -54,11 +52,6 @@ def _adjust(config: Config, options: argparse.Namespace) -> Config:
 def _say(address: str) -> None:
     sys.stdout.write(f"sandbox ready on {address}\n")
     sys.stdout.flush()
-
-
-def _refuse(words: str) -> int:
-    sys.stderr.write(f"sandbox: {words}\n")
-    return 2
 
 
 if __name__ == "__main__":

@@ -116,7 +116,7 @@ def load_config(path: Path) -> Config:
 
 def parse_config(raw: object) -> Config:
     """Return the checked configuration from parsed JSON; ConfigError says what is wrong."""
-    top = JsonObject(raw, "the configuration")
+    top = JsonObject(raw)
     config = Config(
         control_token=top.take_text("control_token", at_least=16),
         public_url=top.take_text("public_url", default="").rstrip("/"),

@@ -1,6 +1,7 @@
 """The application put together, and its life from start to stop."""
 
 import asyncio
+import errno
 import logging
 import signal
 import socket
@@ -22,7 +23,7 @@ from handrail_sandbox.markup import link, notice, respond_page, tag
 from handrail_sandbox.office import OfficePages
 from handrail_sandbox.portal import Portal, keep_results_file
 from handrail_sandbox.runtime import Runtime
-from handrail_sandbox.store import Store
+from handrail_sandbox.store import CannotStart, Store
 from handrail_sandbox.study import run_study
 from handrail_sandbox.world import World
 
@@ -36,10 +37,10 @@ async def serve(
 ) -> None:
     """Serve until SIGTERM or SIGINT; `say` is told the address when it listens.
 
-    OSError when the address is taken, StateInUse when the state file is; what stops a background
-    task is raised here.
+    CannotStart when the address or the state file is taken; what stops a background task is raised
+    here too.
     """
-    with socket.create_server((host, port), reuse_port=False, backlog=512) as listener:
+    with _listen(host, port) as listener:
         store = Store(state)
         try:
             address = f"http://{host}:{listener.getsockname()[1]}"
@@ -47,6 +48,15 @@ async def serve(
             await _serve(runtime, listener, lambda: say(address))
         finally:
             await store.close()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        return socket.create_server((host, port), backlog=512)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise CannotStart(f"port {port} is in use: choose another with --port") from error
+        raise CannotStart(f"cannot listen on {host}:{port}: {error.strerror}") from error
 
 
 async def _serve(runtime: Runtime, listener: socket.socket, ready: Callable[[], None]) -> None:

@@ -20,8 +20,8 @@ BATCH = 500
 Result = TypeVar("Result")
 
 
-class StateInUse(Exception):
-    """Another sandbox works on this state file: stop that one or take another file."""
+class CannotStart(Exception):
+    """The sandbox cannot start here; the message says what to do."""
 
 
 @dataclass(slots=True)
@@ -34,14 +34,13 @@ class _Job:
 
 class Store:
     def __init__(self, path: Path) -> None:
-        """Open or make the state file, readable by its owner only; StateInUse when taken."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        """Open or make the state file, readable by its owner only; CannotStart when it cannot."""
+        self._lock = _open_lock(path)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             os.close(self._lock)
-            raise StateInUse(f"another sandbox is using {path}: stop it first") from error
+            raise CannotStart(f"another sandbox is using {path}: stop it first") from error
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         self._db = _open(path)
         self._loop = asyncio.get_running_loop()
@@ -117,6 +116,15 @@ class Store:
         if changed:
             for event in self._listeners:
                 event.set()
+
+
+def _open_lock(path: Path) -> int:
+    """Return the open lock file; its lock ends with the process, so it is never stale."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise CannotStart(f"{path} cannot be written: {error.strerror}") from error
 
 
 def _open(path: Path) -> sqlite3.Connection:
