@@ -1,7 +1,6 @@
 """What registers with the inbox. It knows no partner: those who do call these at start-up."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, NamedTuple, Protocol
 from uuid import UUID
@@ -48,8 +47,7 @@ class Verifier(Protocol):
         """
 
 
-@dataclass(frozen=True, slots=True)
-class ParsedEvent:
+class ParsedEvent(NamedTuple):
     """A stored event whose bytes are checked and whose JSON is read."""
 
     id: UUID
@@ -61,6 +59,8 @@ class ParsedEvent:
     received_at: datetime
     sent_at: datetime | None
     message: Mapping[str, Any]
+    attempts: int = 0
+    """How often applying it has failed before."""
 
 
 class Outcome(NamedTuple):

@@ -6,19 +6,19 @@ psycopg's own lists cost a batch of 16 messages more than everything else togeth
 import struct
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
-from psycopg import AsyncConnection, pq
-from psycopg.abc import Buffer
+from psycopg import pq
+from psycopg.abc import AdaptContext, Buffer
 from psycopg.adapt import Dumper
 
-BYTEA_OID, TEXT_OID, TIMESTAMPTZ_OID, UUID_OID = 17, 25, 1184, 2950
+BYTEA_OID, TEXT_OID, FLOAT8_OID, TIMESTAMPTZ_OID, UUID_OID = 17, 25, 701, 1184, 2950
 
 _pack_head = struct.Struct(
     "!iiIii"
 ).pack  # dimensions, has nulls, element type, length, first index
 _pack_length = struct.Struct("!i").pack
 _pack_long = struct.Struct("!q").pack
+_pack_double = struct.Struct("!d").pack
 _NULL = _pack_length(-1)
 _EPOCH = 946_684_800  # 2000-01-01 in seconds since 1970
 
@@ -36,7 +36,7 @@ class _WireArrayDumper(Dumper):
         return obj
 
 
-def register_wire_array(connection: AsyncConnection[Any]) -> None:
+def register_wire_array(connection: AdaptContext) -> None:
     """Let statements of this connection take `WireArray`."""
     connection.adapters.register_dumper(WireArray, _WireArrayDumper)
 
@@ -56,3 +56,13 @@ def encode_array(element_oid: int, values: Sequence[bytes | None]) -> WireArray:
 def encode_time(moment: datetime | None) -> bytes | None:
     """A timestamptz: microseconds since 2000."""
     return None if moment is None else _pack_long(round((moment.timestamp() - _EPOCH) * 1_000_000))
+
+
+def encode_float(number: float | None) -> bytes | None:
+    """A double precision number."""
+    return None if number is None else _pack_double(number)
+
+
+def encode_text(text: str, longest: int) -> bytes:
+    """A text of at most `longest` characters, without what PostgreSQL cannot keep."""
+    return text[:longest].replace("\0", "").encode("utf-8", "replace") if text else b""

@@ -100,10 +100,11 @@ $$;
 call grant_machine_function(
   'store_webhook_events(uuid[], text[], bytea[], text[], timestamptz[], uuid[], integer[], text[], integer[])',
   'handrail_ingress');
--- One plan for every size of batch, made once a connection, not once a batch.
+-- One plan for every size of batch, made once a connection, not once a batch; and one that stays right when
+-- it was made while the tables were empty.
 alter function store_webhook_events(
   uuid[], text[], bytea[], text[], timestamptz[], uuid[], integer[], text[], integer[])
-  set plan_cache_mode = 'force_generic_plan';
+  set plan_cache_mode = 'force_generic_plan' set enable_seqscan = off;
 
 -- Have waiting events looked at again: the partner's enrollment ids were just stored in this transaction.
 -- Returns how many there were. What is parked while this runs is found by the applier's own second look.
@@ -122,6 +123,7 @@ begin
 end
 $$;
 call grant_machine_function('wake_waiting_events(uuid, text[])', 'handrail_machine', 'handrail_worker');
+alter function wake_waiting_events(uuid, text[]) set enable_seqscan = off;
 
 -- A person decides about events that nobody understood: look at them again (also at ignored ones), or leave
 -- them ignored. The reason is kept with the name. Raises unless every event is there, belongs to the

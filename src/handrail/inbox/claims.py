@@ -1,0 +1,160 @@
+"""The statements of the applier: claim, settle, and look again at what waits."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import psycopg
+
+from handrail.inbox.wire import (
+    FLOAT8_OID,
+    TEXT_OID,
+    UUID_OID,
+    encode_array,
+    encode_float,
+    encode_text,
+)
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+
+_MOST_BYTES = 16 * 1024 * 1024  # of the bodies in one batch
+_LONGEST_REASON = 1000  # characters
+_LONGEST_WORD = 255  # characters of a kind or of a partner's id
+
+
+class Claimed(NamedTuple):
+    """A stored event, locked until the transaction ends."""
+
+    id: UUID
+    endpoint_id: UUID
+    endpoint_kind: str
+    organization_id: UUID | None
+    provider_id: UUID | None
+    event_id: str
+    received_at: datetime
+    sent_at: datetime | None
+    attempts: int
+    is_first_look: bool
+    """Nobody has looked at it before: it never waited and never failed."""
+    digest: bytes
+    body: bytes | None
+
+
+class Settlement(NamedTuple):
+    """What is to be written down about one event."""
+
+    id: UUID
+    status: str
+    reason: str = ""
+    kind: str = ""
+    match_external_id: str = ""
+    retry_seconds: float | None = None
+    """It failed; if its status is `received`, it is tried again after so long."""
+
+
+# The bodies of one batch are bounded too: what is beyond is let go again with the commit.
+_CLAIM = """
+with due as materialized (
+  select e.id, e.endpoint_id, e.organization_id, e.provider_id, e.event_id, e.received_at, e.sent_at, e.attempts,
+         e.reason, e.digest, e.body, e.next_attempt_at
+  from webhook_events e
+  where e.status = 'received' and e.next_attempt_at <= now()
+  order by e.next_attempt_at, e.received_at, e.id
+  limit %s
+  for no key update skip locked
+), weighed as (
+  select *, row_number() over arrival as place, sum(octet_length(body)) over arrival as bytes
+  from due window arrival as (order by next_attempt_at, received_at, id)
+)
+select w.id, w.endpoint_id, p.kind, w.organization_id, w.provider_id, w.event_id, w.received_at, w.sent_at, w.attempts,
+       w.reason = '', w.digest, w.body
+from weighed w join webhook_endpoints p on p.id = w.endpoint_id
+where w.place = 1 or w.bytes <= %s
+order by w.place
+"""
+
+# An event waits longer and longer: a quarter of its age, from 0.1 seconds to 5 minutes.
+_SETTLE = """
+with given as (
+  select e.id, g.*, g.status = 'waiting' and e.received_at < now() - %b::interval as waited_enough
+  from unnest(%b::uuid[], %b::text[], %b::text[], %b::text[], %b::text[], %b::float8[])
+       as g (event, status, reason, kind, match_external_id, retry_seconds)
+  join webhook_events e on e.id = g.event
+), settled as (
+  update webhook_events e
+  set status = case when g.waited_enough then 'needs_attention' else g.status end,
+      reason = case when g.waited_enough then 'it waited long enough: ' || g.reason else g.reason end,
+      kind = coalesce(nullif(g.kind, ''), e.kind),
+      match_external_id = coalesce(nullif(g.match_external_id, ''), e.match_external_id),
+      attempts = e.attempts + (g.retry_seconds is not null)::integer,
+      next_attempt_at = case g.status
+        when 'waiting' then now() + least('5 minutes', greatest('100 milliseconds', (now() - e.received_at) / 4))
+        when 'received' then now() + g.retry_seconds * interval '1 second'
+        else e.next_attempt_at end,
+      applied_at = case when g.status in ('applied', 'ignored') then now() end
+  from given g
+  where e.id = g.id
+  returning e.id, e.organization_id, e.provider_id, e.event_id, e.kind, e.status, e.reason
+)
+select open_attention(organization_id, 'webhook_event', id, 'A message of the partner needs a person: ' || reason,
+                      jsonb_build_object('event_id', event_id, 'kind', kind), null, provider_id)
+from settled where status = 'needs_attention'
+"""
+
+_LOOK_AGAIN = """
+update webhook_events set status = 'received', next_attempt_at = now()
+where id in (
+  select id from webhook_events where id = any (%s) and status = 'waiting'
+  for no key update skip locked
+)
+"""
+
+_SWEEP = """
+update webhook_events set status = 'received', next_attempt_at = now()
+where id in (
+  select id from webhook_events where status = 'waiting' and next_attempt_at <= now()
+  order by next_attempt_at limit 1000
+  for no key update skip locked
+)
+"""
+
+
+def claim_due(connection: Connection, *, limit: int) -> list[Claimed]:
+    """Lock the events that are due, the oldest first, at most `limit`; others' are left out."""
+    cursor = connection.cursor(binary=True)
+    return [Claimed._make(row) for row in cursor.execute(_CLAIM, [limit, _MOST_BYTES])]
+
+
+def settle(
+    connection: Connection, settlements: Sequence[Settlement], *, waiting: timedelta
+) -> None:
+    """Write down what became of claimed events; what needs a person goes to the attention list.
+
+    What still waits `waiting` after it was received needs a person.
+    """
+    columns = [
+        encode_array(UUID_OID, [each.id.bytes for each in settlements]),
+        encode_array(TEXT_OID, [each.status.encode() for each in settlements]),
+        encode_array(TEXT_OID, [encode_text(each.reason, _LONGEST_REASON) for each in settlements]),
+        encode_array(TEXT_OID, [encode_text(each.kind, _LONGEST_WORD) for each in settlements]),
+        encode_array(
+            TEXT_OID, [encode_text(each.match_external_id, _LONGEST_WORD) for each in settlements]
+        ),
+        encode_array(FLOAT8_OID, [encode_float(each.retry_seconds) for each in settlements]),
+    ]
+    connection.execute(_SETTLE, [waiting, *columns])
+
+
+def look_again(connection: Connection, events: Sequence[UUID]) -> None:
+    """Make waiting events due now; not those that somebody wakes at this moment."""
+    connection.execute(_LOOK_AGAIN, [list(events)])
+
+
+def sweep_waiting(connection: Connection) -> None:
+    """Make waiting events due whose time to be looked at has come.
+
+    A transaction of its own, so that no lock on a waiting event is held while the step machine
+    waits for somebody who is about to wake that event.
+    """
+    connection.execute(_SWEEP)
