@@ -111,11 +111,9 @@ def server(
 
 @pytest.fixture
 def sql(server: TestServer) -> Iterator[Sql]:
-    with psycopg.connect(server.dsn("superuser")) as connection:
-        try:
-            yield Sql(connection)
-        finally:
-            connection.rollback()
+    connection = psycopg.connect(server.dsn("superuser"))
+    yield Sql(connection)
+    connection.close()  # rolls back
 
 
 @pytest.fixture
