@@ -1,15 +1,16 @@
 """A real HTTP server that answers what a test tells it to, faults included, byte for byte."""
 
-import asyncio
 import json
+import socket
+import socketserver
 import ssl
 import threading
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import parse_qs, urlsplit
 
 DROP = b"<close the connection without an answer>"
@@ -47,15 +48,19 @@ def reply(
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
 
 
-class ScriptedPartner:
+class ScriptedPartner(socketserver.ThreadingTCPServer):
     """Answers with the scripted replies in their order, then with `{}`; keeps what it was asked."""
 
-    def __init__(self) -> None:
+    allow_reuse_address = True
+
+    def __init__(self, tls: ssl.SSLContext | None) -> None:
+        super().__init__(("127.0.0.1", 0), _Connection)
+        self.port: int = self.server_address[1]
         self.requests: list[Request] = []
-        self._asked = threading.Event()
         self.connections = 0
         self._script: deque[bytes] = deque()
-        self.port = 0
+        self._asked = threading.Event()
+        self._tls = tls
 
     @property
     def host_port(self) -> tuple[str, int]:
@@ -67,59 +72,58 @@ class ScriptedPartner:
     def wait_for_request(self) -> None:
         assert self._asked.wait(10)
 
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def take_reply(self, request: Request) -> bytes:
+        self.requests.append(request)
+        self._asked.set()
+        return self._script.popleft() if self._script else reply(200, {})
+
+    def wrap(self, connection: socket.socket) -> socket.socket:
         self.connections += 1
-        try:
-            while (request := await _read_request(reader)) is not None:
-                self.requests.append(request)
-                self._asked.set()
-                answer = self._script.popleft() if self._script else reply(200, {})
+        if self._tls is None:
+            return connection
+        return self._tls.wrap_socket(connection, server_side=True)
+
+
+class _Connection(socketserver.BaseRequestHandler):
+    server: ScriptedPartner
+
+    def handle(self) -> None:
+        # A client that hangs up in the middle, or in the handshake, is what some tests are about.
+        with (
+            suppress(OSError),
+            self.server.wrap(self.request) as connection,
+            connection.makefile("rb") as stream,
+        ):
+            while (request := _read_request(stream)) is not None:
+                answer = self.server.take_reply(request)
                 if answer is DROP:
                     return
                 if answer is HANG:
-                    await reader.read()  # until the client gives up
+                    stream.read()  # until the client gives up
                     return
-                writer.write(answer)
-                await writer.drain()
-        except (ConnectionError, asyncio.IncompleteReadError):
-            return  # the client hung up in the middle, as some tests want it to
-        finally:
-            writer.close()
+                connection.sendall(answer)
+
+
+def _read_request(stream: BinaryIO) -> Request | None:
+    first = stream.readline().decode("latin-1")
+    if not first:
+        return None
+    headers = {}
+    while line := stream.readline().decode("latin-1").rstrip():
+        name, _, value = line.partition(": ")
+        headers[name.lower()] = value
+    method, target, _ = first.split(" ")
+    return Request(method, target, headers, stream.read(int(headers.get("content-length", 0))))
 
 
 @contextmanager
 def run_scripted_partner(tls: ssl.SSLContext | None = None) -> Iterator[ScriptedPartner]:
-    """Serve on a free port of 127.0.0.1 in a thread of its own."""
-    partner = ScriptedPartner()
-    loop = asyncio.new_event_loop()
-    server = loop.run_until_complete(asyncio.start_server(partner.serve, "127.0.0.1", 0, ssl=tls))
-    partner.port = server.sockets[0].getsockname()[1]
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    try:
-        yield partner
-    finally:
-        asyncio.run_coroutine_threadsafe(_stop(server), loop).result(10)
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(10)
-        loop.close()
-
-
-async def _stop(server: asyncio.Server) -> None:
-    server.close()
-    await server.wait_closed()
-    tasks = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def _read_request(reader: asyncio.StreamReader) -> Request | None:
-    head = await reader.readuntil(b"\r\n\r\n") if not reader.at_eof() else b""
-    if not head:
-        return None
-    first, *lines = head.decode("latin-1").rstrip().split("\r\n")
-    headers = {name.lower(): value for name, _, value in (each.partition(": ") for each in lines)}
-    body = await reader.readexactly(int(headers.get("content-length", 0)))
-    method, target, _ = first.split(" ")
-    return Request(method, target, headers, body)
+    """Serve on a free port of 127.0.0.1, each connection in a thread of its own."""
+    with ScriptedPartner(tls) as partner:
+        thread = threading.Thread(target=partner.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield partner
+        finally:
+            partner.shutdown()
+            thread.join()
