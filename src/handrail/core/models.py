@@ -2,6 +2,7 @@
 
 from django.conf import settings
 from django.db import models
+from django.db.models import functions
 
 
 class Installation(models.Model):
@@ -28,7 +29,7 @@ class AttentionItem(models.Model):
     provider_id = models.UUIDField(null=True)
     cause = models.TextField()
     details = models.JSONField(default=dict)
-    opened_at = models.DateTimeField(db_default=models.functions.Now())
+    opened_at = models.DateTimeField(db_default=functions.Now())
     resolved_at = models.DateTimeField(null=True)
     resolved_by = models.ForeignKey(
         settings.AUTH_USER_MODEL,

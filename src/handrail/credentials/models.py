@@ -1,6 +1,7 @@
 """What we issue."""
 
 from django.db import models
+from django.db.models import functions
 
 from handrail.core.fields import StatusField
 from handrail.enrollments.models import Enrollment
@@ -24,7 +25,7 @@ class Credential(models.Model):
     holder_name = models.TextField()
     program_title = models.TextField()
     steps = models.JSONField()
-    issued_at = models.DateTimeField(db_default=models.functions.Now())
+    issued_at = models.DateTimeField(db_default=functions.Now())
     revoked_at = models.DateTimeField(null=True)
     revoke_reason = models.TextField(null=True)  # noqa: DJ001  # only of a revoked one
     supersedes = models.ForeignKey(
@@ -50,7 +51,7 @@ class CredentialDocument(models.Model):
     organization = models.ForeignKey(Organization, on_delete=models.DO_NOTHING, related_name="+")
     learner = models.ForeignKey(Learner, on_delete=models.DO_NOTHING, related_name="+")
     pdf = models.BinaryField()
-    rendered_at = models.DateTimeField(db_default=models.functions.Now())
+    rendered_at = models.DateTimeField(db_default=functions.Now())
 
     class Meta:
         managed = False

@@ -1,6 +1,7 @@
 """Mirrors of the step machine's tables; only the machine (sql/machine_*.sql) writes them."""
 
 from django.db import models
+from django.db.models import functions
 
 from handrail.core.fields import StatusField
 from handrail.organizations.models import Organization
@@ -31,8 +32,8 @@ class Enrollment(models.Model):
     transferred_from = models.ForeignKey(
         "self", on_delete=models.DO_NOTHING, null=True, related_name="+"
     )
-    created_at = models.DateTimeField(db_default=models.functions.Now())
-    updated_at = models.DateTimeField(db_default=models.functions.Now())
+    created_at = models.DateTimeField(db_default=functions.Now())
+    updated_at = models.DateTimeField(db_default=functions.Now())
 
     class Meta:
         managed = False
@@ -50,7 +51,7 @@ class EnrollmentRequirement(models.Model):
     kind = models.TextField()
     met_at = models.DateTimeField(null=True)
     cause = models.TextField(null=True)  # noqa: DJ001  # empty until met
-    created_at = models.DateTimeField(db_default=models.functions.Now())
+    created_at = models.DateTimeField(db_default=functions.Now())
 
     class Meta:
         managed = False
@@ -70,8 +71,8 @@ class PartnerAccount(models.Model):
     username = models.TextField(default="")
     login_url = models.TextField(default="")
     former_ids = models.JSONField(default=list)
-    created_at = models.DateTimeField(db_default=models.functions.Now())
-    updated_at = models.DateTimeField(db_default=models.functions.Now())
+    created_at = models.DateTimeField(db_default=functions.Now())
+    updated_at = models.DateTimeField(db_default=functions.Now())
 
     class Meta:
         managed = False
@@ -107,8 +108,8 @@ class PartnerEnrollment(models.Model):
     fact_id = models.UUIDField(null=True)
     fact_actor = models.UUIDField(null=True)
     fact_reason = models.TextField(default="")
-    created_at = models.DateTimeField(db_default=models.functions.Now())
-    updated_at = models.DateTimeField(db_default=models.functions.Now())
+    created_at = models.DateTimeField(db_default=functions.Now())
+    updated_at = models.DateTimeField(db_default=functions.Now())
 
     class Meta:
         managed = False
@@ -141,8 +142,8 @@ class EnrollmentStep(models.Model):
     error_message = models.TextField(default="")
     skip_reason = models.TextField(null=True)  # noqa: DJ001  # only of a skipped step
     waived_by = models.UUIDField(null=True)
-    created_at = models.DateTimeField(db_default=models.functions.Now())
-    updated_at = models.DateTimeField(db_default=models.functions.Now())
+    created_at = models.DateTimeField(db_default=functions.Now())
+    updated_at = models.DateTimeField(db_default=functions.Now())
 
     class Meta:
         managed = False
@@ -163,7 +164,7 @@ class StepEvent(models.Model):
     cause_id = models.UUIDField(null=True)
     actor_id = models.UUIDField(null=True)
     reason = models.TextField(default="")
-    created_at = models.DateTimeField(db_default=models.functions.Now())
+    created_at = models.DateTimeField(db_default=functions.Now())
 
     class Meta:
         managed = False
@@ -185,7 +186,7 @@ class PartnerCertificate(models.Model):
     expires_on = models.DateField(null=True)
     download_url = models.TextField(default="")
     verification_url = models.TextField(default="")
-    created_at = models.DateTimeField(db_default=models.functions.Now())
+    created_at = models.DateTimeField(db_default=functions.Now())
 
     class Meta:
         managed = False
@@ -202,7 +203,7 @@ class SensitiveResult(models.Model):
     )
     result = models.TextField()
     reported_at = models.DateTimeField()
-    created_at = models.DateTimeField(db_default=models.functions.Now())
+    created_at = models.DateTimeField(db_default=functions.Now())
 
     class Meta:
         managed = False
@@ -227,14 +228,14 @@ class Intent(models.Model):
     uncertain = models.BooleanField(default=False)
     attempts = models.IntegerField(default=0)
     calls = models.IntegerField(default=0)
-    next_attempt_at = models.DateTimeField(db_default=models.functions.Now())
+    next_attempt_at = models.DateTimeField(db_default=functions.Now())
     lease_until = models.DateTimeField(null=True)
     fence = models.BigIntegerField(default=0)
     first_sent_at = models.DateTimeField(null=True)
     error = models.TextField(default="")
     details = models.JSONField(default=dict)
-    created_at = models.DateTimeField(db_default=models.functions.Now())
-    updated_at = models.DateTimeField(db_default=models.functions.Now())
+    created_at = models.DateTimeField(db_default=functions.Now())
+    updated_at = models.DateTimeField(db_default=functions.Now())
 
     class Meta:
         managed = False

@@ -2,6 +2,7 @@
 
 from django.conf import settings
 from django.db import models
+from django.db.models import functions
 
 
 class Organization(models.Model):
@@ -12,7 +13,7 @@ class Organization(models.Model):
     name = models.TextField()
     learner_word = models.TextField(default="student")
     time_zone = models.TextField(default="UTC")
-    created_at = models.DateTimeField(db_default=models.functions.Now())
+    created_at = models.DateTimeField(db_default=functions.Now())
 
     class Meta:
         managed = False
@@ -33,7 +34,7 @@ class Membership(models.Model):
         settings.AUTH_USER_MODEL, on_delete=models.DO_NOTHING, related_name="memberships"
     )
     role = models.TextField()
-    created_at = models.DateTimeField(db_default=models.functions.Now())
+    created_at = models.DateTimeField(db_default=functions.Now())
 
     class Meta:
         managed = False

@@ -1,6 +1,7 @@
 """Training partners and what they teach."""
 
 from django.db import models
+from django.db.models import functions
 
 from handrail.organizations.models import Organization
 
@@ -24,7 +25,7 @@ class Provider(models.Model):
     offers_unenroll = models.BooleanField(default=False)
     offers_progress = models.BooleanField(default=False)
     archived_at = models.DateTimeField(null=True)
-    created_at = models.DateTimeField(db_default=models.functions.Now())
+    created_at = models.DateTimeField(db_default=functions.Now())
 
     class Meta:
         managed = False
@@ -49,7 +50,7 @@ class Course(models.Model):
     credential_name = models.TextField(blank=True, default="")
     valid_months = models.IntegerField(null=True)
     link_url = models.TextField(blank=True, default="")
-    created_at = models.DateTimeField(db_default=models.functions.Now())
+    created_at = models.DateTimeField(db_default=functions.Now())
 
     class Meta:
         managed = False

@@ -4,6 +4,7 @@ from typing import ClassVar
 
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager
 from django.db import models
+from django.db.models import functions
 
 from handrail.organizations.models import Organization
 
@@ -40,7 +41,7 @@ class Profile(AbstractBaseUser):
     name = models.TextField(blank=True, default="")
     is_active = models.BooleanField(default=True)
     is_super_admin = models.BooleanField(default=False)
-    created_at = models.DateTimeField(db_default=models.functions.Now())
+    created_at = models.DateTimeField(db_default=functions.Now())
     last_login = models.DateTimeField(null=True, blank=True)
     password = models.TextField()
 
@@ -77,7 +78,7 @@ class Learner(models.Model):
         editable=False,
         related_name="learners",
     )
-    created_at = models.DateTimeField(db_default=models.functions.Now())
+    created_at = models.DateTimeField(db_default=functions.Now())
 
     class Meta:
         managed = False

@@ -1,6 +1,7 @@
 """Programs: ordered sets of steps at partners."""
 
 from django.db import models
+from django.db.models import functions
 
 from handrail.organizations.models import Organization
 from handrail.partners.models import Course, Provider
@@ -17,7 +18,7 @@ class Program(models.Model):
     title = models.TextField()
     tuition_cents = models.BigIntegerField(default=0)
     archived_at = models.DateTimeField(null=True)
-    created_at = models.DateTimeField(db_default=models.functions.Now())
+    created_at = models.DateTimeField(db_default=functions.Now())
 
     class Meta:
         managed = False
@@ -35,7 +36,7 @@ class ProgramVersion(models.Model):
     program = models.ForeignKey(Program, on_delete=models.DO_NOTHING, related_name="versions")
     number = models.IntegerField()
     published_at = models.DateTimeField(null=True, editable=False)
-    created_at = models.DateTimeField(db_default=models.functions.Now())
+    created_at = models.DateTimeField(db_default=functions.Now())
 
     class Meta:
         managed = False
@@ -56,7 +57,7 @@ class ProgramStep(models.Model):
     required = models.BooleanField(default=True)
     elective_choose = models.IntegerField(null=True)
     demands_new_run = models.BooleanField(default=False)
-    created_at = models.DateTimeField(db_default=models.functions.Now())
+    created_at = models.DateTimeField(db_default=functions.Now())
 
     class Meta:
         managed = False

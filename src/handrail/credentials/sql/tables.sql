@@ -16,12 +16,12 @@ create table credentials (
   pdf_status text not null default 'pending' check (pdf_status in ('pending', 'rendered', 'needs_attention')),
   unique (organization_id, id),
   unique (organization_id, number),
-  foreign key (organization_id, enrollment_id) references enrollments (organization_id, id),
+  foreign key (enrollment_id, organization_id) references enrollments (id, organization_id),
   foreign key (organization_id, supersedes) references credentials (organization_id, id),
   check ((revoked_at is null) = (revoke_reason is null))
 );
 create unique index credentials_one_valid on credentials (enrollment_id) where revoked_at is null;
-create index credentials_enrollment on credentials (enrollment_id, issued_at);
+create index credentials_enrollment on credentials (enrollment_id);
 create index credentials_learner on credentials (learner_id);
 create index credentials_supersedes on credentials (organization_id, supersedes) where supersedes is not null;
 create index credentials_pending on credentials (issued_at) where pdf_status = 'pending';

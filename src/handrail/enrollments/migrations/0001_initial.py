@@ -125,7 +125,6 @@ class Migration(migrations.Migration):
                     "next_attempt_at",
                     models.DateTimeField(db_default=django.db.models.functions.datetime.Now()),
                 ),
-                ("lease_until", models.DateTimeField(null=True)),
                 ("fence", models.BigIntegerField(default=0)),
                 ("first_sent_at", models.DateTimeField(null=True)),
                 ("error", models.TextField(default="")),

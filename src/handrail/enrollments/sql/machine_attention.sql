@@ -30,12 +30,14 @@ begin
   set status = case when p_look_up then 'unknown' else 'queued' end, uncertain = p_look_up, attempts = 0,
       next_attempt_at = now(), error = '', updated_at = now(),
       -- A person saw that the partner did nothing: a new key, for the partner may remember the old one's failure.
-      details = details || jsonb_build_object('key', uuidv7())
+      first_sent_at = case when p_look_up then first_sent_at end,
+      details = case when p_look_up then details else details || jsonb_build_object('key', uuidv7()) end
   where id = p_intent;
   update partner_lms_enrollments set status = 'provisioning', cause = '', updated_at = now()
   where id = v_intent.partner_enrollment_id and status = 'needs_attention' and external_enrollment_id is null;
   perform close_attention('call', p_intent, case when p_look_up then 'looked up again' else 'tried again' end
                           || coalesce(': ' || nullif(btrim(p_note), ''), ''));
+  perform pg_notify('handrail_intents', '');
 end
 $$;
 
@@ -79,7 +81,7 @@ declare
   v_old partner_lms_enrollments;
 begin
   select array_agg(s.enrollment_id) into v_enrollments
-  from intents i join enrollment_steps s on s.partner_enrollment_id = i.partner_enrollment_id where i.id = p_intent;
+  from intents i cross join lateral steps_of_run(i.partner_enrollment_id) s where i.id = p_intent;
   perform assert_staff((select organization_id from intents where id = p_intent));
   perform lock_enrollments(v_enrollments);
   v_intent := lock_call(p_intent);
@@ -99,7 +101,7 @@ begin
       failure_reason = '', revoked_at = null, progress = null, progress_at = null, cause = '', updated_at = now()
   where id = v_old.id;
   update enrollment_steps set partner_enrollment_id = v_old.id, updated_at = now()
-  where partner_enrollment_id = v_new.id and status = 'in_progress';
+  where enrollment_id = any (v_enrollments) and partner_enrollment_id = v_new.id and status = 'in_progress';
   perform close_attention('call', p_intent, 'goes on under the old id' || coalesce(': ' || nullif(btrim(p_note), ''), ''));
 end
 $$;

@@ -57,14 +57,16 @@ begin
       insert into partner_accounts (organization_id, provider_id, learner_id)
       select v_provider.organization_id, v_provider.id, l.id from learners l
       where l.id = p_event.learner_id and l.organization_id = v_provider.organization_id
-      on conflict (provider_id, learner_id) do update set updated_at = now()
+      on conflict (learner_id, provider_id) do update set updated_at = now()
       returning * into v_account;
     end if;
     select * into v_run from partner_lms_enrollments
     where partner_account_id = v_account.id and course_id = v_course
     order by run desc limit 1;
     if v_run.id is null and exists (
-         select from enrollment_steps where learner_id = v_account.learner_id and course_id = v_course) then
+         select from enrollments e join enrollment_steps s on s.enrollment_id = e.id
+         where e.organization_id = v_provider.organization_id and e.learner_id = v_account.learner_id
+           and s.course_id = v_course) then
       insert into partner_lms_enrollments
         (organization_id, partner_account_id, provider_id, learner_id, course_id, run, status, external_enrollment_id)
       values (v_provider.organization_id, v_account.id, v_provider.id, v_account.learner_id, v_course, 1, 'active', v_external)
@@ -85,9 +87,12 @@ $$;
 -- the attention list must hear of it.
 create or replace function fold_events(p_events partner_event[])
 returns table (ref text, outcome text, reason text, to_raise boolean)
-language sql as $$
+language plpgsql as $$
+#variable_conflict use_column
+begin
+  return query
   with decided as (
-    select e.*, e.at as fact_at, r.organization_id, r.status as old_status,
+    select e.*, e.at as fact_at, r.organization_id, r.learner_id as run_learner, r.status as old_status,
       case
         when r.counts_from is not null and e.at < r.counts_from and (r.continued or not e.by_external)
           then 'dated before this attempt'
@@ -128,8 +133,9 @@ language sql as $$
     where r.id = d.run_id and d.why_not is null and d.kind <> 'certificate.issued'
   ), progress as (
     update enrollment_steps s set progress = d.percent, updated_at = now()
-    from decided d
+    from decided d, enrollments en
     where d.kind = 'progress.updated' and d.why_not is null and d.percent is not null
+      and en.organization_id = d.organization_id and en.learner_id = d.run_learner and s.enrollment_id = en.id
       and s.partner_enrollment_id = d.run_id and s.status = 'in_progress'
       and s.progress is distinct from d.percent
   ), needless as (
@@ -146,7 +152,8 @@ language sql as $$
            or d.kind = 'course.failed' and d.old_status = 'completed'
            or d.kind in ('course.completed', 'course.failed')
               and d.old_status in ('requested', 'provisioning', 'needs_attention'))
-  from decided d
+  from decided d;
+end
 $$;
 
 -- What a report means for the attention list, after its wave was folded.
@@ -158,7 +165,7 @@ declare
 begin
   foreach v_event in array p_events loop
     select * into v_run from partner_lms_enrollments where id = v_event.run_id;
-    select s.enrollment_id into v_enrollment from enrollment_steps s where s.partner_enrollment_id = v_run.id limit 1;
+    select s.enrollment_id into v_enrollment from steps_of_run(v_run.id) s limit 1;
     case
       when v_event.kind = 'enrollment.ended' and v_run.status = 'needs_attention' then
         perform open_attention(v_run.organization_id, 'run', v_run.id,
@@ -175,8 +182,10 @@ begin
           || '. Reopen the step or keep the completion.', '{}', v_enrollment, v_run.provider_id);
       when v_event.kind in ('course.completed', 'course.failed') then
         perform close_attention('run', v_run.id, 'the partner reported a result');
-        perform close_attention('call', i.id, 'the partner reported a result')
-        from intents i where i.partner_enrollment_id = v_run.id and i.status = 'canceled';
+        perform close_attention('call', a.subject_id, 'the partner reported a result')
+        from attention_items a join intents i on i.id = a.subject_id
+        where a.enrollment_id = v_enrollment and a.resolved_at is null and a.kind = 'call'
+          and i.partner_enrollment_id = v_run.id and i.status = 'canceled';
       else
         null;
     end case;
@@ -214,7 +223,8 @@ declare
 begin
   select array_agg(distinct s.enrollment_id) into v_enrollments
   from partner_lms_enrollments r
-  join enrollment_steps s on s.learner_id = r.learner_id and s.course_id = r.course_id
+  join enrollments e on e.organization_id = r.organization_id and e.learner_id = r.learner_id
+  join enrollment_steps s on s.enrollment_id = e.id and s.course_id = r.course_id
   where r.id = any (p_runs);
   perform lock_enrollments(v_enrollments);
   perform 1 from partner_lms_enrollments where id = any (p_runs) order by id for no key update;
@@ -254,8 +264,9 @@ begin
   update enrollment_steps s
   set partner_enrollment_id = r.id, updated_at = now()
   from partner_lms_enrollments r
+  join enrollments e on e.organization_id = r.organization_id and e.learner_id = r.learner_id
   where r.id = any (v_runs) and r.status = 'completed' and r.revoked_at is null
-    and s.learner_id = r.learner_id and s.course_id = r.course_id and s.status = 'pending'
+    and s.enrollment_id = e.id and s.course_id = r.course_id and s.status = 'pending'
     and (s.required or s.chosen_at is not null) and not s.demands_new_run
     and s.partner_enrollment_id is distinct from r.id;
   perform settle(v_enrollments, null);
@@ -266,7 +277,6 @@ $$;
 -- Returns one row an event: applied, ignored (reason), or waiting (no run of it is known yet).
 create or replace function apply_partner_events(p_events jsonb) returns table (ref text, outcome text, reason text)
 language plpgsql
-set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
 as $$
 declare
   v_events partner_event[];

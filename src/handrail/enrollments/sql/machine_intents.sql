@@ -1,18 +1,24 @@
 -- Calls to partners: claimed with a lease and a fence, recorded by whoever still holds the fence.
 
 create type claimed_call as (
-  intent_id uuid, kind text, fence bigint, uncertain boolean, attempts integer, calls integer, first_sent_at timestamptz,
-  organization_id uuid, provider_id uuid, learner_id uuid,
+  intent_id uuid, provider_id uuid, kind text, fence bigint,
+  idempotency_key text,         -- the intent's id, or a newer one when a person asked for a fresh try
+  key_age double precision,     -- seconds since the key was first sent
+  uncertain boolean,            -- an earlier call may have done the work
+  attempts integer, calls integer,
   first_name text, last_name text, email text, phone text, birth_date date,
-  partner_account_id uuid, account_external_id text,
-  partner_enrollment_id uuid, run integer, course_code text, external_enrollment_id text, saved jsonb
+  account_id text,              -- at the partner
+  course_code text, enrollment_id text, saved jsonb,
+  leaving boolean,              -- nobody waits for this enrollment any more
+  former_ids text[]             -- uncertain: what the partner may answer that belongs to earlier runs
 );
 
--- Claim up to p_limit calls that are due, leased for p_lease_seconds by the database's clock. Providers in
--- p_busy are passed over. A call whose lease ran out has an unknown result.
-create or replace function claim_intents(p_limit integer, p_lease_seconds integer, p_busy uuid[] default '{}')
-returns setof claimed_call language plpgsql
-set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+-- Claim up to p_limit calls that are due, leased for p_lease_seconds by the database's clock: of each provider
+-- at most p_each, less what p_taken says of it in the place it has in p_providers. Providers are found by
+-- skipping through the index, so that a long queue at one costs the others nothing.
+create or replace function claim_intents(
+  p_limit integer, p_lease_seconds double precision, p_each integer, p_providers uuid[], p_taken integer[]
+) returns setof claimed_call language plpgsql
 as $$
 begin
   perform assert_service();
@@ -20,13 +26,27 @@ begin
     return;
   end if;
   return query
-  with due as (
-    select i.id from intents i
-    where i.status in ('queued', 'failed', 'unknown') and not i.held and i.next_attempt_at <= now()
-      and i.provider_id <> all (p_busy)
-    order by i.next_attempt_at, i.id
+  with recursive provider as (
+    (select i.provider_id as id from intents i
+     where i.status in ('queued', 'failed', 'unknown') and not i.held
+     order by i.provider_id limit 1)
+    union all
+    select (select i.provider_id from intents i
+            where i.status in ('queued', 'failed', 'unknown') and not i.held and i.provider_id > provider.id
+            order by i.provider_id limit 1)
+    from provider where provider.id is not null
+  ), due as (
+    select mine.id
+    from provider
+    cross join lateral (
+      select i.id from intents i
+      where i.provider_id = provider.id and i.status in ('queued', 'failed', 'unknown') and not i.held
+        and i.next_attempt_at <= now()
+      order by i.next_attempt_at, i.id
+      limit greatest(0, p_each - coalesce(p_taken[array_position(p_providers, provider.id)], 0))
+      for no key update skip locked
+    ) mine
     limit p_limit
-    for no key update skip locked
   ), claimed as (
     update intents i
     set status = 'sending', fence = i.fence + 1, calls = i.calls + 1, first_sent_at = coalesce(i.first_sent_at, now()),
@@ -34,10 +54,14 @@ begin
     from due where i.id = due.id
     returning i.*
   )
-  select c.id, c.kind, c.fence, c.uncertain, c.attempts, c.calls, c.first_sent_at,
-         c.organization_id, c.provider_id, a.learner_id,
+  select c.id, c.provider_id, c.kind, c.fence, coalesce(c.details ->> 'key', c.id::text),
+         extract(epoch from now() - c.first_sent_at)::double precision, c.uncertain, c.attempts, c.calls,
          l.first_name, l.last_name, l.email_normalized, l.phone, l.birth_date,
-         a.id, a.external_id, r.id, r.run, k.code, r.external_enrollment_id, coalesce(r.saved, '{}')
+         a.external_id, k.code, r.external_enrollment_id, r.saved, r.status = 'cancelling',
+         case when c.uncertain then array(
+           select o.external_enrollment_id from partner_lms_enrollments o
+           where o.partner_account_id = r.partner_account_id and o.course_id = r.course_id and o.id <> r.id
+             and o.external_enrollment_id is not null) end
   from claimed c
   join partner_accounts a on a.id = c.partner_account_id
   join learners l on l.id = a.learner_id
@@ -87,7 +111,7 @@ create type call_result as (
   result text,               -- done, failed (known not to have happened), unknown, needs_person
   external_id text,          -- done: the partner's id of the account or the enrollment
   username text,
-  login_url text,
+  login_url text,            -- an enrollment: the address of the course
   error text,                -- in words for a person
   after_seconds double precision,  -- failed, unknown: when to try again
   counts boolean,            -- an outage does not use up attempts
@@ -117,12 +141,12 @@ declare
   v_provider uuid;
 begin
   with known as (
-    select r.id, r.status, x.external_id
+    select r.id, r.status, x.external_id, x.login_url
     from unnest(p_results) as x join intents i on i.id = x.intent_id
     join partner_lms_enrollments r on r.id = i.partner_enrollment_id
   )
   update partner_lms_enrollments r
-  set external_enrollment_id = known.external_id, cause = '', updated_at = now(),
+  set external_enrollment_id = known.external_id, access_url = coalesce(known.login_url, ''), cause = '', updated_at = now(),
       status = case when r.status in ('requested', 'provisioning', 'needs_attention') then 'active' else r.status end
   from known where r.id = known.id;
 
@@ -168,10 +192,12 @@ begin
   update partner_lms_enrollments set status = 'requested', updated_at = now()
   where partner_account_id = p_account and status = 'provisioning' and external_enrollment_id is null;
   update intents set status = 'canceled', updated_at = now()
-  where partner_account_id = p_account and kind = 'enroll' and status in ('queued', 'sending', 'failed', 'unknown');
+  where partner_enrollment_id in (select id from partner_lms_enrollments where partner_account_id = p_account)
+    and kind = 'enroll' and status in ('queued', 'sending', 'failed', 'unknown');
   insert into intents (organization_id, provider_id, kind, partner_account_id)
   select organization_id, provider_id, 'create_account', id from partner_accounts where id = p_account
   on conflict do nothing;
+  perform pg_notify('handrail_intents', '');
 end
 $$;
 
@@ -201,7 +227,7 @@ begin
   perform open_attention(v_intent.organization_id, 'call', p_intent, p_words,
     jsonb_build_object('cause', p_cause, 'call', v_intent.kind, 'run_id', v_intent.partner_enrollment_id,
                        'account_id', v_intent.partner_account_id),
-    (select s.enrollment_id from enrollment_steps s join partner_lms_enrollments r on r.id = s.partner_enrollment_id
+    (select s.enrollment_id from partner_lms_enrollments r cross join lateral steps_of_run(r.id) s
      where r.partner_account_id = v_intent.partner_account_id
        and (v_intent.partner_enrollment_id is null or r.id = v_intent.partner_enrollment_id)
      order by s.status = 'in_progress' desc limit 1),
@@ -213,7 +239,6 @@ $$;
 -- still held; the results of the others are refused, for somebody else has the call now.
 create or replace function record_call_results(p_results jsonb, p_max_attempts integer default 8) returns setof uuid
 language plpgsql
-set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
 as $$
 declare
   v_given call_result[];
@@ -230,13 +255,13 @@ begin
     return;
   end if;
   perform 1 from partner_accounts a
-  where a.id in (select i.partner_account_id from unnest(v_given) as x join intents i on i.id = x.intent_id
-                 where i.kind = 'create_account' or x.cause = 'account_gone')
+  where a.id = any (array(select i.partner_account_id from unnest(v_given) as x join intents i on i.id = x.intent_id
+                          where i.kind = 'create_account' or x.cause = 'account_gone'))
   order by a.id for no key update;
   perform 1 from partner_lms_enrollments r
-  where r.id in (select i.partner_enrollment_id from unnest(v_given) as x join intents i on i.id = x.intent_id)
+  where r.id = any (array(select i.partner_enrollment_id from unnest(v_given) as x join intents i on i.id = x.intent_id))
   order by r.id for no key update;
-  perform 1 from intents i where i.id in (select x.intent_id from unnest(v_given) as x) order by i.id for no key update;
+  perform 1 from intents i where i.id = any (array(select x.intent_id from unnest(v_given) as x)) order by i.id for no key update;
 
   -- An id that another account or run already has is not taken over: that needs a person.
   select array_agg(case when x.result = 'done' and taken.words is not null
@@ -245,7 +270,8 @@ begin
                         else x end)
   into v_results
   from unnest(v_given) as x
-  join intents i on i.id = x.intent_id and i.fence = x.fence and i.status = 'sending'
+  -- "is true" here and below keeps the planner on the primary key, off a partial index that was empty when it looked.
+  join intents i on i.id = x.intent_id and i.fence = x.fence and (i.status = 'sending') is true
   left join lateral (
     select 'account_taken' as cause,
            'The partner answered with the account ' || x.external_id || ', which belongs to somebody else here.' as words
@@ -261,7 +287,7 @@ begin
     select 'other_id',
            'The partner answered with ' || x.external_id || ', but reported ' || r.external_enrollment_id || ' for this enrollment before.'
     from partner_lms_enrollments r
-    where i.kind = 'enroll' and r.id = i.partner_enrollment_id and r.external_enrollment_id <> x.external_id
+    where i.kind = 'enroll' and r.id = i.partner_enrollment_id and (r.external_enrollment_id <> x.external_id) is true
     limit 1
   ) taken on true;
   if v_results is null then
@@ -306,6 +332,8 @@ begin
     set status = v_result.result, error = coalesce(v_result.error, ''), lease_until = null,
         attempts = attempts + (case when coalesce(v_result.counts, true) then 1 else 0 end),
         uncertain = coalesce(v_result.uncertain, v_result.result = 'unknown'),
+        -- Known not to have happened: the partner has no key of ours to remember.
+        first_sent_at = case when coalesce(v_result.uncertain, v_result.result = 'unknown') then first_sent_at end,
         next_attempt_at = now() + make_interval(secs => coalesce(v_result.after_seconds, 60)), updated_at = now()
     where id = v_result.intent_id
     returning case when attempts >= p_max_attempts then 'Tried ' || attempts || ' times. Last answer: ' || error end into v_words;

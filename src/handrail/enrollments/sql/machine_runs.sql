@@ -3,13 +3,14 @@
 -- A run's calls wait while every enrollment that wants it is suspended.
 create or replace function run_is_held(p_run uuid) returns boolean language sql stable as $$
   select coalesce(bool_and(e.status = 'suspended'), false)
-  from enrollment_steps s join enrollments e on e.id = s.enrollment_id
-  where s.partner_enrollment_id = p_run and s.status in ('pending', 'in_progress', 'failed')
+  from steps_of_run(p_run) s join enrollments e on e.id = s.enrollment_id
+  where s.status in ('pending', 'in_progress', 'failed')
     and e.status in ('pending', 'active', 'suspended')
 $$;
 
 -- Ask the partner for the runs that were waiting for this account or for an older run to end.
-create or replace function request_waiting_runs(p_accounts uuid[]) returns void language sql as $$
+create or replace function request_waiting_runs(p_accounts uuid[]) returns void language plpgsql as $$
+begin
   with ready as (
     update partner_lms_enrollments r
     set status = 'provisioning', cause = '', updated_at = now()
@@ -24,13 +25,17 @@ create or replace function request_waiting_runs(p_accounts uuid[]) returns void 
   )
   insert into intents (organization_id, provider_id, kind, partner_account_id, partner_enrollment_id, held)
   select organization_id, provider_id, 'enroll', partner_account_id, id, run_is_held(id) from ready
-  on conflict do nothing
+  on conflict do nothing;
+  if found then
+    perform pg_notify('handrail_intents', '');
+  end if;
+end
 $$;
 
 create or replace function run_is_wanted(p_run uuid) returns boolean language sql stable as $$
   select exists (
-    select from enrollment_steps s join enrollments e on e.id = s.enrollment_id
-    where s.partner_enrollment_id = p_run and s.status in ('pending', 'in_progress', 'failed')
+    select from steps_of_run(p_run) s join enrollments e on e.id = s.enrollment_id
+    where s.status in ('pending', 'in_progress', 'failed')
       and e.status in ('pending', 'active', 'suspended'))
 $$;
 
@@ -42,6 +47,7 @@ declare
   v_provider partner_lms_providers;
   v_in_flight boolean;
   v_maybe_there boolean;
+  v_canceled uuid[];
 begin
   for v_run in
     select * from partner_lms_enrollments
@@ -50,7 +56,8 @@ begin
   loop
     continue when run_is_wanted(v_run.id);
     select * into v_provider from partner_lms_providers where id = v_run.provider_id;
-    perform 1 from intents where partner_enrollment_id = v_run.id order by id for no key update;
+    perform 1 from intents where partner_enrollment_id = v_run.id
+      and status in ('queued', 'sending', 'failed', 'unknown', 'needs_person') order by id for no key update;
     select coalesce(bool_or(status in ('sending', 'unknown') or uncertain and status = 'failed'), false),
            coalesce(bool_or(status = 'needs_person' and uncertain), false)
     into v_in_flight, v_maybe_there
@@ -59,14 +66,17 @@ begin
     if v_in_flight then
       -- Its answer is recorded, then it is canceled.
       update partner_lms_enrollments set status = 'cancelling', updated_at = now() where id = v_run.id;
-      update intents set held = false where partner_enrollment_id = v_run.id and held;
+      update intents set held = false
+      where partner_enrollment_id = v_run.id and held and status in ('queued', 'sending', 'failed', 'unknown', 'needs_person');
       continue;
     end if;
-    update intents set status = 'canceled', updated_at = now()
-    where partner_enrollment_id = v_run.id and kind = 'enroll'
-      and status in ('queued', 'failed', 'needs_person');
-    perform close_attention('call', i.id, 'the run was left') from intents i
-    where i.partner_enrollment_id = v_run.id and i.kind = 'enroll' and i.status = 'canceled';
+    with canceled as (
+      update intents set status = 'canceled', updated_at = now()
+      where partner_enrollment_id = v_run.id and kind = 'enroll' and status in ('queued', 'failed', 'needs_person')
+      returning id
+    )
+    select array_agg(id) into v_canceled from canceled;
+    perform close_attention('call', id, 'the run was left') from unnest(v_canceled) as id;
     perform close_attention('run', v_run.id, 'the run was left');
     perform leave_partner(v_run.id, v_provider.offers_unenroll, v_maybe_there or v_provider.mode = 'link' and v_run.status = 'active');
   end loop;
@@ -85,6 +95,7 @@ begin
     insert into intents (organization_id, provider_id, kind, partner_account_id, partner_enrollment_id)
     values (v_run.organization_id, v_run.provider_id, 'unenroll', v_run.partner_account_id, p_run)
     on conflict do nothing;
+    perform pg_notify('handrail_intents', '');
     return;
   end if;
   update partner_lms_enrollments
@@ -94,7 +105,7 @@ begin
   if v_run.external_enrollment_id is not null or p_maybe_there then
     perform open_attention(v_run.organization_id, 'partner_not_told', p_run,
       'Canceled here, but the partner was not told: it offers no way to leave a course. Tell the partner, then dismiss this.',
-      '{}', (select enrollment_id from enrollment_steps where partner_enrollment_id = p_run limit 1), v_run.provider_id);
+      '{}', (select enrollment_id from steps_of_run(p_run) limit 1), v_run.provider_id);
   end if;
   perform request_waiting_runs(array[v_run.partner_account_id]);
 end
@@ -115,5 +126,7 @@ create or replace function hold_calls(p_enrollment uuid) returns void language s
   from enrollment_steps s
   join partner_lms_enrollments r on r.id = s.partner_enrollment_id
   where s.enrollment_id = p_enrollment and i.partner_account_id = r.partner_account_id
-    and i.kind = 'create_account' and i.status in ('queued', 'failed', 'unknown')
+    and i.kind = 'create_account' and i.status in ('queued', 'failed', 'unknown');
+
+  select pg_notify('handrail_intents', '')
 $$;

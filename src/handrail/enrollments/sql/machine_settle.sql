@@ -12,6 +12,15 @@ begin
 end
 $$;
 
+-- The steps that point at a run, found through its learner's enrollments.
+create or replace function steps_of_run(p_run uuid) returns setof enrollment_steps language sql stable as $$
+  select s.*
+  from partner_lms_enrollments r
+  join enrollments e on e.organization_id = r.organization_id and e.learner_id = r.learner_id
+  join enrollment_steps s on s.enrollment_id = e.id and s.partner_enrollment_id = r.id
+  where r.id = p_run
+$$;
+
 -- The step completed in this transaction that lets an enrollment go on: the cause of what starts next.
 create or replace function step_just_completed(p_enrollment uuid) returns uuid language sql stable as $$
   select id from enrollment_steps
@@ -20,7 +29,8 @@ create or replace function step_just_completed(p_enrollment uuid) returns uuid l
 $$;
 
 -- Steps whose run is completed or failed take that over.
-create or replace function settle_steps(p_enrollments uuid[]) returns void language sql as $$
+create or replace function settle_steps(p_enrollments uuid[]) returns void language plpgsql as $$
+begin
   with due as (
     select s.id, s.organization_id, s.enrollment_id, s.attempt, s.status as from_status, r.status as to_status,
            r.completed_at, r.failure_reason, r.fact_kind, r.fact_id, r.fact_actor, r.fact_reason
@@ -43,7 +53,8 @@ create or replace function settle_steps(p_enrollments uuid[]) returns void langu
                            cause_kind, cause_id, actor_id, reason)
   select organization_id, enrollment_id, id, attempt, from_status, to_status,
          fact_kind, fact_id, fact_actor, fact_reason
-  from due
+  from due;
+end
 $$;
 
 -- Give each step a run to wait for: the newest of that learner and course when it is open, or failed
@@ -59,14 +70,17 @@ begin
 
   -- An account or a cancellation whose answer is about to be recorded must not be missed.
   perform 1 from partner_accounts a
-  where a.id in (select a2.id from enrollment_steps s
-                 join partner_accounts a2 on a2.provider_id = s.provider_id and a2.learner_id = s.learner_id
-                 where s.id = any (p_steps) and a2.external_id is null)
+  where a.id = any (array(
+    select a2.id from enrollment_steps s
+    join partner_accounts a2 on a2.provider_id = s.provider_id and a2.learner_id = s.learner_id
+    where s.id = any (p_steps) and a2.external_id is null))
   order by a.id for no key update;
   perform 1 from partner_lms_enrollments r
-  where r.id in (select r2.id from enrollment_steps s
-                 join partner_lms_enrollments r2 on r2.learner_id = s.learner_id and r2.course_id = s.course_id
-                 where s.id = any (p_steps) and r2.status = 'cancelling')
+  where r.id = any (array(
+    select r2.id from enrollment_steps s
+    join partner_accounts a on a.provider_id = s.provider_id and a.learner_id = s.learner_id
+    join partner_lms_enrollments r2 on r2.partner_account_id = a.id and r2.course_id = s.course_id
+    where s.id = any (p_steps) and r2.status = 'cancelling'))
   order by r.id for no key update;
 
   with wanted as (
@@ -78,10 +92,9 @@ begin
     left join lateral (
       select r.run, r.status = 'cancelling' as leaving,
              r.status in ('requested', 'provisioning', 'active', 'needs_attention')
-             or r.status = 'failed' and not p_new_attempt
-                and not exists (select from enrollment_steps x where x.partner_enrollment_id = r.id) as joinable
+             or r.status = 'failed' and not p_new_attempt and not exists (select from steps_of_run(r.id)) as joinable
       from partner_lms_enrollments r
-      where r.learner_id = s.learner_id and r.course_id = s.course_id
+      where r.partner_account_id = a.id and r.course_id = s.course_id
       order by r.run desc limit 1
     ) newest on true
     where s.id = any (p_steps) and newest.joinable is not true
@@ -103,9 +116,10 @@ begin
   )
   insert into intents (organization_id, provider_id, kind, partner_account_id)
   select distinct made.organization_id, made.provider_id, 'create_account', made.partner_account_id
-  from made join wanted on wanted.account_id = made.partner_account_id
-  where made.status = 'requested' and wanted.external_id is null
+  from made join partner_accounts a on a.id = made.partner_account_id
+  where made.status = 'requested' and a.external_id is null
   on conflict do nothing;
+  perform pg_notify('handrail_intents', '');  -- wakes the worker, once a transaction; it looks by itself too
 end
 $$;
 
@@ -126,8 +140,9 @@ begin
   from enrollment_steps s
   join partner_lms_courses c on c.id = s.course_id
   left join lateral (
-    select r.id from partner_lms_enrollments r
-    where r.learner_id = s.learner_id and r.course_id = s.course_id and r.status = 'completed'
+    select r.id from partner_accounts a
+    join partner_lms_enrollments r on r.partner_account_id = a.id and r.course_id = s.course_id
+    where a.provider_id = s.provider_id and a.learner_id = s.learner_id and r.status = 'completed'
       and r.revoked_at is null
       and (c.valid_months is null or r.completed_at + make_interval(months => c.valid_months) > now())
     order by r.completed_at desc limit 1
@@ -158,8 +173,9 @@ begin
            step_just_completed(s.enrollment_id) as step_before
     from enrollment_steps s
     join lateral (
-      select r.id, r.status, r.progress from partner_lms_enrollments r
-      where r.learner_id = s.learner_id and r.course_id = s.course_id
+      select r.id, r.status, r.progress from partner_accounts a
+      join partner_lms_enrollments r on r.partner_account_id = a.id and r.course_id = s.course_id
+      where a.provider_id = s.provider_id and a.learner_id = s.learner_id
       order by r.run desc limit 1
     ) newest on true
     where s.id = any (v_fresh)
@@ -240,8 +256,6 @@ $$;
 -- whose start date has come moves.
 create or replace function settle(p_enrollments uuid[], p_cause change_cause) returns void
 language plpgsql
--- The tables grow while a cached plan lives on; every access here is by key.
-set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
 as $$
 declare
   v_live uuid[];
@@ -277,15 +291,16 @@ begin
       from enrollment_steps where enrollment_id = any (v_live)
       group by enrollment_id, sequence_order
     ), place as materialized (
-      select enrollment_id, min(sequence_order) filter (where not (required_done and electives_done)) as stage_now
-      from stage group by enrollment_id
+      select stage.*, min(sequence_order) filter (where not (required_done and electives_done))
+                        over (partition by enrollment_id) as stage_now
+      from stage
     )
     select
-      (select array_agg(id) from place join stage
-         on stage.enrollment_id = place.enrollment_id and sequence_order = stage_now
-       cross join unnest(case when electives_done then startable_required else startable end) as id),
-      (select array_agg(id) from stage cross join unnest(others) as id where electives_done),
-      (select array_agg(enrollment_id) from place where stage_now is null)
+      (select array_agg(id)
+       from place cross join unnest(case when electives_done then startable_required else startable end) as id
+       where sequence_order = stage_now),
+      (select array_agg(id) from place cross join unnest(others) as id where electives_done),
+      (select array_agg(distinct enrollment_id) from place where stage_now is null)
     into v_startable, v_unchosen, v_finished;
 
     if v_unchosen is not null then

@@ -4,7 +4,7 @@ declare
   v_function text;
 begin
   foreach v_function in array array[
-      'settle(uuid[], change_cause)', 'settle_steps(uuid[])', 'lock_enrollments(uuid[])', 'step_just_completed(uuid)',
+      'settle(uuid[], change_cause)', 'settle_steps(uuid[])', 'lock_enrollments(uuid[])', 'step_just_completed(uuid)', 'steps_of_run(uuid)',
       'assign_runs(uuid[], boolean)', 'start_steps(uuid[], change_cause, boolean)', 'cause_after(uuid, change_cause)',
       'skip_not_chosen(uuid[], change_cause)', 'complete_enrollments(uuid[], change_cause)',
       'request_waiting_runs(uuid[])', 'run_is_held(uuid)', 'run_is_wanted(uuid)', 'release_runs(uuid[])',
@@ -27,7 +27,7 @@ $$;
 
 -- The service role's own.
 call grant_machine_function('apply_partner_events(jsonb)', 'handrail_worker');
-call grant_machine_function('claim_intents(integer, integer, uuid[])', 'handrail_worker');
+call grant_machine_function('claim_intents(integer, double precision, integer, uuid[], integer[])', 'handrail_worker');
 call grant_machine_function('expire_leases()', 'handrail_worker');
 call grant_machine_function('save_call_facts(uuid, bigint, jsonb)', 'handrail_worker');
 call grant_machine_function('record_call_results(jsonb, integer)', 'handrail_worker');
@@ -47,6 +47,25 @@ begin
       'retry_call(uuid, boolean, text)', 'enter_partner_id(uuid, text, text)', 'continue_old_run(uuid, text)',
       'dismiss_attention(uuid, text)'] loop
     call grant_machine_function(v_function::regprocedure, 'handrail_web', 'handrail_worker');
+  end loop;
+end
+$$;
+
+-- The tables grow while a cached plan lives on, and planning costs more than running: one plan for all, by key.
+do $$
+declare
+  v_function regprocedure;
+begin
+  for v_function in
+    select p.oid from pg_proc p
+    where p.proowner = 'handrail_machine'::regrole and p.prosecdef and p.pronamespace = 'public'::regnamespace
+      and p.prolang = (select oid from pg_language where lanname = 'plpgsql')
+  loop
+    execute format('alter function %s set plan_cache_mode = force_generic_plan', v_function);
+    execute format('alter function %s set enable_seqscan = off', v_function);
+    execute format('alter function %s set enable_hashjoin = off', v_function);
+    execute format('alter function %s set enable_mergejoin = off', v_function);
+    execute format('alter function %s set jit = off', v_function);
   end loop;
 end
 $$;

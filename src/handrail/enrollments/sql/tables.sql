@@ -1,7 +1,10 @@
--- States and their rules: design.md, section 2. Only the machine (machine_*.sql) writes these tables.
+-- States and their rules: docs/reference/states.md. Only the machine (machine_*.sql) writes these tables.
+-- Keys are (id, organization_id): one index finds a row by its id and carries the foreign keys, of which the
+-- organization is part. The selective column leads, so that a plan made on an empty table is right on a full
+-- one. Every index more is paid for by each step of each learner; see docs/performance.md.
 
 create table enrollments (
-  id uuid primary key default uuidv7(),
+  id uuid not null default uuidv7(),
   organization_id uuid not null,
   learner_id uuid not null,
   program_id uuid not null,
@@ -18,37 +21,38 @@ create table enrollments (
   transferred_from uuid,
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
-  unique (organization_id, id),
+  primary key (id, organization_id),
   foreign key (organization_id, learner_id) references learners (organization_id, id),
   foreign key (organization_id, program_id, program_version_id)
     references program_versions (organization_id, program_id, id),
-  foreign key (organization_id, transferred_from) references enrollments (organization_id, id),
+  foreign key (transferred_from, organization_id) references enrollments (id, organization_id),
   check ((status = 'completed') = (completed_at is not null))
 ) with (fillfactor = 85);
 create unique index enrollments_one_live on enrollments (learner_id, program_id)
   where status in ('pending', 'active', 'suspended');
-create index enrollments_learner on enrollments (organization_id, learner_id);
+create index enrollments_learner on enrollments (learner_id, organization_id);
 create index enrollments_program on enrollments (organization_id, program_id, status, id);
 create index enrollments_not_started on enrollments (start_at) where status = 'active' and started_at is null;
-create index enrollments_transferred_from on enrollments (organization_id, transferred_from)
+create index enrollments_transferred_from on enrollments (transferred_from)
   where transferred_from is not null;
 
 -- Meeting the last requirement activates the enrollment, in the same transaction.
 create table enrollment_requirements (
-  id uuid primary key default uuidv7(),
+  id uuid not null default uuidv7(),
   organization_id uuid not null,
   enrollment_id uuid not null,
   kind text not null check (kind in ('approved')),
   met_at timestamptz,
   cause text,
   created_at timestamptz not null default now(),
+  primary key (id, organization_id),
   unique (enrollment_id, kind),
-  foreign key (organization_id, enrollment_id) references enrollments (organization_id, id),
+  foreign key (enrollment_id, organization_id) references enrollments (id, organization_id),
   check ((met_at is null) = (cause is null))
 );
 
 create table partner_accounts (
-  id uuid primary key default uuidv7(),
+  id uuid not null default uuidv7(),
   organization_id uuid not null,
   provider_id uuid not null,
   learner_id uuid not null,
@@ -58,17 +62,16 @@ create table partner_accounts (
   former_ids jsonb not null default '[]',  -- ids that are gone at the partner, with the time we learned it
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
-  unique (provider_id, learner_id),
-  unique (organization_id, id, provider_id, learner_id),
+  primary key (id, organization_id),
+  unique (learner_id, provider_id),
   foreign key (organization_id, provider_id) references partner_lms_providers (organization_id, id),
   foreign key (organization_id, learner_id) references learners (organization_id, id)
 ) with (fillfactor = 85);
 create unique index partner_accounts_external on partner_accounts (provider_id, external_id)
   where external_id is not null;
-create index partner_accounts_learner on partner_accounts (learner_id);
 
 create table partner_lms_enrollments (
-  id uuid primary key default uuidv7(),
+  id uuid not null default uuidv7(),
   organization_id uuid not null,
   partner_account_id uuid not null,
   provider_id uuid not null,
@@ -95,10 +98,9 @@ create table partner_lms_enrollments (
   fact_reason text not null default '',
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
+  primary key (id, organization_id),
   unique (partner_account_id, course_id, run),
-  unique (organization_id, id),
-  foreign key (organization_id, partner_account_id, provider_id, learner_id)
-    references partner_accounts (organization_id, id, provider_id, learner_id),
+  foreign key (partner_account_id, organization_id) references partner_accounts (id, organization_id),
   foreign key (organization_id, provider_id, course_id)
     references partner_lms_courses (organization_id, provider_id, id),
   check (status <> 'completed' or completed_at is not null),
@@ -108,11 +110,9 @@ create unique index partner_lms_enrollments_one_open on partner_lms_enrollments 
   where status in ('requested', 'provisioning', 'active', 'needs_attention');
 create unique index partner_lms_enrollments_external on partner_lms_enrollments (provider_id, external_enrollment_id)
   where external_enrollment_id is not null;
-create index partner_lms_enrollments_course on partner_lms_enrollments (organization_id, course_id, learner_id, run);
-create index partner_lms_enrollments_learner on partner_lms_enrollments (learner_id, course_id, run);
 
 create table enrollment_steps (
-  id uuid primary key default uuidv7(),
+  id uuid not null default uuidv7(),
   organization_id uuid not null,
   enrollment_id uuid not null,
   learner_id uuid not null,
@@ -137,25 +137,27 @@ create table enrollment_steps (
   waived_by uuid references profiles,
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
-  unique (enrollment_id, program_step_id),
-  unique (organization_id, id),
-  foreign key (organization_id, enrollment_id) references enrollments (organization_id, id),
+  primary key (id, organization_id),
+  unique (enrollment_id, sequence_order, program_step_id),
+  foreign key (enrollment_id, organization_id) references enrollments (id, organization_id),
   foreign key (organization_id, program_step_id) references program_partner_lms (organization_id, id),
-  foreign key (organization_id, partner_enrollment_id) references partner_lms_enrollments (organization_id, id),
+  foreign key (partner_enrollment_id, organization_id) references partner_lms_enrollments (id, organization_id),
   check (required = (elective_choose is null)),
   check ((status = 'completed') = (completed_at is not null)),
   check ((status = 'skipped') = (skip_reason is not null)),
   check (not (required and skip_reason = 'not_chosen')),
   check (status <> 'in_progress' or started_at is not null)
 ) with (fillfactor = 75);
-create index enrollment_steps_sequence on enrollment_steps (enrollment_id, sequence_order);
-create index enrollment_steps_status on enrollment_steps (status, organization_id, program_step_id, started_at, id);
-create index enrollment_steps_run on enrollment_steps (partner_enrollment_id) where partner_enrollment_id is not null;
-create index enrollment_steps_learner_course on enrollment_steps (learner_id, course_id);
+-- Found by enrollment and by (enrollment, sequence_order) through the unique key; the steps of a run through
+-- its learner's enrollments. By status: what the pipeline and the stuck list ask for.
+create index enrollment_steps_status on enrollment_steps (status, organization_id, program_step_id, started_at, id)
+  where status in ('in_progress', 'failed');
 
--- Append-only history. step_id is empty for a change of the enrollment itself.
+-- Append-only history. step_id is empty for a change of the enrollment itself. No foreign keys here and in
+-- intents: only the machine inserts, nobody deletes what they point at, and a key per row would be the
+-- largest part of an advance; `handrail check` counts rows that point nowhere.
 create table step_events (
-  id uuid primary key default uuidv7(),
+  id uuid not null default uuidv7(),
   organization_id uuid not null,
   enrollment_id uuid not null,
   step_id uuid,
@@ -168,13 +170,12 @@ create table step_events (
   actor_id uuid,          -- the person, for cause_kind person
   reason text not null default '',
   created_at timestamptz not null default now(),
-  foreign key (organization_id, enrollment_id) references enrollments (organization_id, id)
+  primary key (enrollment_id, id)
 );
-create index step_events_enrollment on step_events (enrollment_id, created_at, id);
 
 -- What a partner issued. Never overwritten.
 create table partner_certificates (
-  id uuid primary key default uuidv7(),
+  id uuid not null default uuidv7(),
   organization_id uuid not null,
   partner_enrollment_id uuid not null,
   learner_id uuid not null,
@@ -185,27 +186,29 @@ create table partner_certificates (
   download_url text not null default '',
   verification_url text not null default '',
   created_at timestamptz not null default now(),
+  primary key (id, organization_id),
   unique (partner_enrollment_id, external_id),
-  foreign key (organization_id, partner_enrollment_id) references partner_lms_enrollments (organization_id, id),
+  foreign key (partner_enrollment_id, organization_id) references partner_lms_enrollments (id, organization_id),
   foreign key (organization_id, learner_id) references learners (organization_id, id)
 );
 create index partner_certificates_learner on partner_certificates (learner_id);
 
 -- A screening's result, kept apart from progress; only administrators read it.
 create table sensitive_results (
-  id uuid primary key default uuidv7(),
+  id uuid not null default uuidv7(),
   organization_id uuid not null,
   partner_enrollment_id uuid not null,
   result text not null,
   reported_at timestamptz not null,
   created_at timestamptz not null default now(),
-  foreign key (organization_id, partner_enrollment_id) references partner_lms_enrollments (organization_id, id)
+  primary key (id, organization_id),
+  foreign key (partner_enrollment_id, organization_id) references partner_lms_enrollments (id, organization_id)
 );
 create index sensitive_results_run on sensitive_results (partner_enrollment_id);
 
 -- One call to the outside, recorded before it is made. The id is its idempotency key.
 create table intents (
-  id uuid primary key default uuidv7(),
+  id uuid not null default uuidv7(),
   organization_id uuid not null,
   provider_id uuid not null,
   kind text not null check (kind in ('create_account', 'enroll', 'unenroll')),
@@ -225,18 +228,16 @@ create table intents (
   details jsonb not null default '{}',
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
-  foreign key (organization_id, partner_enrollment_id) references partner_lms_enrollments (organization_id, id),
+  primary key (id, organization_id),
   check ((kind = 'create_account') = (partner_enrollment_id is null))
 ) with (fillfactor = 70);
 create unique index intents_one_account_call on intents (partner_account_id)
   where kind = 'create_account' and status in ('queued', 'sending', 'failed', 'unknown', 'needs_person');
 create unique index intents_one_run_call on intents (partner_enrollment_id, kind)
   where partner_enrollment_id is not null and status in ('queued', 'sending', 'failed', 'unknown', 'needs_person');
-create index intents_due on intents (next_attempt_at, id)
+create index intents_due on intents (provider_id, next_attempt_at, id)
   where status in ('queued', 'failed', 'unknown') and not held;
 create index intents_leased on intents (lease_until) where status = 'sending';
-create index intents_run on intents (partner_enrollment_id) where partner_enrollment_id is not null;
-create index intents_account on intents (partner_account_id);
 
 do $$
 declare
