@@ -8,7 +8,7 @@ from aiohttp import web
 VOID = {"input", "link", "meta"}
 HEADERS = {
     "Content-Security-Policy": (
-        "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none';"
+        "default-src 'none'; img-src data:; style-src 'self'; form-action 'self'; base-uri 'none';"
         " frame-ancestors 'none'"
     ),
     "X-Content-Type-Options": "nosniff",

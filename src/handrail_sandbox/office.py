@@ -10,7 +10,7 @@ from yarl import URL
 
 from handrail_sandbox.actions import load_enrollment
 from handrail_sandbox.by_hand import act
-from handrail_sandbox.clock import to_iso
+from handrail_sandbox.clock import parse_time
 from handrail_sandbox.config import Partner
 from handrail_sandbox.markup import Child, Markup, button, facts, link, notice, respond_page, tag
 from handrail_sandbox.parts import (
@@ -20,6 +20,7 @@ from handrail_sandbox.parts import (
     show_buttons,
     show_certificate,
     show_enrollment_facts,
+    show_time,
 )
 from handrail_sandbox.people import People, find_people
 from handrail_sandbox.reading import find_certificate
@@ -149,7 +150,6 @@ def _show_search(words: str) -> Markup:
         "form",
         tag("label", "Name, e-mail, account or enrollment id", for_="q"),
         tag("input", id="q", name="q", type="search", value=words),
-        " ",
         button("Search"),
         method="get",
         role="search",
@@ -175,11 +175,11 @@ def _list_webhooks(webhooks: list[sqlite3.Row]) -> Markup:
             "li",
             tag("strong", row["event"]),
             facts(
-                ("Happened", json.loads(row["body"])["timestamp"]),
+                ("Happened", show_time(parse_time(json.loads(row["body"])["timestamp"]))),
                 ("State", "waiting" if row["state"] == "sending" else row["state"]),
                 ("Sent", f"{row['attempts']} times" if row["attempts"] else ""),
                 ("Last answer", row["last_answer"]),
-                ("Next try", to_iso(row["due_at"]) if row["state"] == "waiting" else ""),
+                ("Next try", show_time(row["due_at"]) if row["state"] == "waiting" else ""),
             ),
         )
         for row in webhooks

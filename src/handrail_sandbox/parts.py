@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from aiohttp import web
 
-from handrail_sandbox.clock import to_iso_or_none
+from handrail_sandbox.clock import to_iso
 from handrail_sandbox.config import Partner
 from handrail_sandbox.markup import Child, Markup, button, facts, link, tag
 from handrail_sandbox.shapes import get_course, get_percent, get_status_word
@@ -63,9 +63,9 @@ def show_enrollment_facts(partner: Partner, row: sqlite3.Row) -> Markup:
                 f" {percent} %",
             ],
         ),
-        ("Enrolled", to_iso_or_none(row["created_at"])),
-        ("Opened", to_iso_or_none(row["opened_at"])),
-        ("Closed", to_iso_or_none(row["closed_at"])),
+        ("Enrolled", show_time(row["created_at"])),
+        ("Opened", show_time(row["opened_at"])),
+        ("Closed", show_time(row["closed_at"])),
     )
 
 
@@ -89,8 +89,13 @@ def show_buttons(partner: Partner, row: sqlite3.Row, actions: Iterable[str]) -> 
     buttons = [
         button(labels[it], name="action", value=it, quiet=it not in {"start", "progress"})
         for it in actions
+        if it != "start" or row["opened_at"] is None
     ]
     return tag("form", buttons, method="post", class_="actions")
+
+
+def show_time(seconds: float | None) -> str:
+    return "" if seconds is None else f"{to_iso(seconds)[:19].replace('T', ' ')} UTC"
 
 
 def get_status_text(partner: Partner, row: sqlite3.Row) -> str:
