@@ -42,6 +42,8 @@ COMMANDS: dict[str, Command] = {
     "run": Command(f"{_ours}run", "Run everything here until Ctrl-C.", ""),
     "web": Command(f"{_ours}web", "Serve pages, API and webhooks.", "web"),
     "applier": Command("handrail.inbox.commands:applier", "Apply stored webhooks.", "applier"),
+    "events": Command("handrail.inbox.commands:events", "Show stored webhooks."),
+    "replay": Command("handrail.inbox.commands:replay", "Apply stored webhooks once more."),
     "worker": Command("handrail.core.commands:worker", "Make calls to partners, do jobs."),
     "sandbox": Command(
         f"{_ours}sandbox",
