@@ -217,18 +217,16 @@ create or replace function keep_papers(p_events partner_event[]) returns void la
 $$;
 
 -- Lock everything a batch may touch: the enrollments with a step of these runs' learners and courses, then the runs.
-create or replace function lock_for_runs(p_runs uuid[]) returns uuid[] language plpgsql as $$
-declare
-  v_enrollments uuid[];
+-- o_early: one of the steps is still pending.
+create or replace function lock_for_runs(p_runs uuid[], out o_enrollments uuid[], out o_early boolean) language plpgsql as $$
 begin
-  select array_agg(distinct s.enrollment_id) into v_enrollments
+  select array_agg(distinct s.enrollment_id), bool_or(s.status = 'pending') into o_enrollments, o_early
   from partner_lms_enrollments r
   join enrollments e on e.organization_id = r.organization_id and e.learner_id = r.learner_id
   join enrollment_steps s on s.enrollment_id = e.id and s.course_id = r.course_id
   where r.id = any (p_runs);
-  perform lock_enrollments(v_enrollments);
+  perform lock_enrollments(o_enrollments);
   perform 1 from partner_lms_enrollments where id = any (p_runs) order by id for no key update;
-  return v_enrollments;
 end
 $$;
 
@@ -243,9 +241,10 @@ declare
   v_outcomes text[];
   v_reasons text[];
   v_to_raise text[];
+  v_early boolean;
 begin
   select array_agg(distinct run_id), max(wave) into v_runs, v_waves from unnest(p_events);
-  v_enrollments := lock_for_runs(v_runs);
+  select * into v_enrollments, v_early from lock_for_runs(v_runs);
   for v_wave in 1 .. v_waves loop
     select array_agg(f.ref), array_agg(f.outcome), array_agg(f.reason), array_agg(f.ref) filter (where f.to_raise)
     into v_refs, v_outcomes, v_reasons, v_to_raise
@@ -260,15 +259,17 @@ begin
     perform keep_papers(p_events);
   end if;
 
-  -- Done before its turn: a step that would start later takes the completion over.
-  update enrollment_steps s
-  set partner_enrollment_id = r.id, updated_at = now()
-  from partner_lms_enrollments r
-  join enrollments e on e.organization_id = r.organization_id and e.learner_id = r.learner_id
-  where r.id = any (v_runs) and r.status = 'completed' and r.revoked_at is null
-    and s.enrollment_id = e.id and s.course_id = r.course_id and s.status = 'pending'
-    and (s.required or s.chosen_at is not null) and not s.demands_new_run
-    and s.partner_enrollment_id is distinct from r.id;
+  if v_early then
+    -- Done before its turn: a step that would start later takes the completion over.
+    update enrollment_steps s
+    set partner_enrollment_id = r.id, updated_at = now()
+    from partner_lms_enrollments r
+    join enrollments e on e.organization_id = r.organization_id and e.learner_id = r.learner_id
+    where r.id = any (v_runs) and r.status = 'completed' and r.revoked_at is null
+      and s.enrollment_id = e.id and s.course_id = r.course_id and s.status = 'pending'
+      and (s.required or s.chosen_at is not null) and not s.demands_new_run
+      and s.partner_enrollment_id is distinct from r.id;
+  end if;
   perform settle(v_enrollments, null);
 end
 $$;

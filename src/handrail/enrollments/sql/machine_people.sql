@@ -319,7 +319,7 @@ begin
   if v_step.status <> 'failed' or v_status <> 'active' then
     perform refuse('Only a failed step of an active enrollment can be tried again.');
   end if;
-  perform start_steps(array[p_step], cause_of_person(p_reason), true);
+  perform start_steps(array[p_step], null, cause_of_person(p_reason), true);
   perform settle(array[v_step.enrollment_id], cause_of_person(p_reason));
 end
 $$;
@@ -386,7 +386,7 @@ begin
     end loop;
     update enrollment_steps set chosen_at = coalesce(chosen_at, now()) where id = p_step;
   end if;
-  perform start_steps(array[p_step], v_cause, true);
+  perform start_steps(array[p_step], null, v_cause, true);
   perform settle(array[v_step.enrollment_id], v_cause);
 end
 $$;
@@ -478,7 +478,7 @@ begin
   from enrollment_steps s join partner_lms_enrollments r on r.id = s.partner_enrollment_id
   where s.enrollment_id = p_enrollment and s.status = 'in_progress' and r.status in ('cancelling', 'cancelled');
   if v_steps is not null then
-    perform start_steps(v_steps, cause_of_person(p_reason), true);
+    perform start_steps(v_steps, null, cause_of_person(p_reason), true);
   end if;
 end
 $$;

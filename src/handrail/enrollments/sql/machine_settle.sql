@@ -57,155 +57,176 @@ begin
 end
 $$;
 
--- Give each step a run to wait for: the newest of that learner and course when it is open, or failed
--- before anybody's turn came; else a new one, with the call that asks the partner for it.
-create or replace function assign_runs(p_steps uuid[], p_new_attempt boolean) returns void language plpgsql as $$
-begin
-  insert into partner_accounts (organization_id, provider_id, learner_id)
-  select distinct s.organization_id, s.provider_id, s.learner_id
-  from enrollment_steps s
-  where s.id = any (p_steps)
-    and not exists (select from partner_accounts a where a.provider_id = s.provider_id and a.learner_id = s.learner_id)
-  on conflict do nothing;
-
-  -- An account or a cancellation whose answer is about to be recorded must not be missed.
-  perform 1 from partner_accounts a
-  where a.id = any (array(
-    select a2.id from enrollment_steps s
-    join partner_accounts a2 on a2.provider_id = s.provider_id and a2.learner_id = s.learner_id
-    where s.id = any (p_steps) and a2.external_id is null))
-  order by a.id for no key update;
-  perform 1 from partner_lms_enrollments r
-  where r.id = any (array(
-    select r2.id from enrollment_steps s
-    join partner_accounts a on a.provider_id = s.provider_id and a.learner_id = s.learner_id
-    join partner_lms_enrollments r2 on r2.partner_account_id = a.id and r2.course_id = s.course_id
-    where s.id = any (p_steps) and r2.status = 'cancelling'))
-  order by r.id for no key update;
-
-  with wanted as (
-    select s.organization_id, s.provider_id, s.learner_id, s.course_id, a.id as account_id, a.external_id,
-           p.mode, coalesce(newest.run, 0) as newest_run, coalesce(newest.leaving, false) as leaving
-    from enrollment_steps s
-    join partner_accounts a on a.provider_id = s.provider_id and a.learner_id = s.learner_id
-    join partner_lms_providers p on p.id = s.provider_id
-    left join lateral (
-      select r.run, r.status = 'cancelling' as leaving,
-             r.status in ('requested', 'provisioning', 'active', 'needs_attention')
-             or r.status = 'failed' and not p_new_attempt and not exists (select from steps_of_run(r.id)) as joinable
-      from partner_lms_enrollments r
-      where r.partner_account_id = a.id and r.course_id = s.course_id
-      order by r.run desc limit 1
-    ) newest on true
-    where s.id = any (p_steps) and newest.joinable is not true
-  ), made as (
-    insert into partner_lms_enrollments
-      (organization_id, partner_account_id, provider_id, learner_id, course_id, run, status, counts_from)
-    select distinct on (account_id, course_id)
-           organization_id, account_id, provider_id, learner_id, course_id, newest_run + 1,
-           case when mode = 'link' then 'active'
-                when external_id is null or leaving then 'requested'
-                else 'provisioning' end,
-           case when p_new_attempt then now() end
-    from wanted
-    on conflict do nothing
-    returning id, organization_id, provider_id, partner_account_id, status
-  ), enrolling as (
-    insert into intents (organization_id, provider_id, kind, partner_account_id, partner_enrollment_id)
-    select organization_id, provider_id, 'enroll', partner_account_id, id from made where status = 'provisioning'
-  )
-  insert into intents (organization_id, provider_id, kind, partner_account_id)
-  select distinct made.organization_id, made.provider_id, 'create_account', made.partner_account_id
-  from made join partner_accounts a on a.id = made.partner_account_id
-  where made.status = 'requested' and a.external_id is null
-  on conflict do nothing;
-  perform pg_notify('handrail_intents', '');  -- wakes the worker, once a transaction; it looks by itself too
-end
-$$;
-
--- Start steps: pending (or failed, completed, skipped for a new attempt) to in progress.
--- A course already completed for another program counts as equivalent, unless a new attempt is wanted.
--- Returns whether something was completed at once or joined a run that has facts to settle.
-create or replace function start_steps(p_steps uuid[], p_cause change_cause, p_new_attempt boolean)
-returns boolean language plpgsql as $$
-declare
-  v_same uuid[];
-  v_runs uuid[];
-  v_fresh uuid[];
-  v_settled boolean;
-begin
-  select array_agg(s.id) filter (where same.id is not null), array_agg(same.id) filter (where same.id is not null),
-         array_agg(s.id) filter (where same.id is null)
-  into v_same, v_runs, v_fresh
-  from enrollment_steps s
-  join partner_lms_courses c on c.id = s.course_id
-  left join lateral (
-    select r.id from partner_accounts a
-    join partner_lms_enrollments r on r.partner_account_id = a.id and r.course_id = s.course_id
-    where a.provider_id = s.provider_id and a.learner_id = s.learner_id and r.status = 'completed'
-      and r.revoked_at is null
-      and (c.valid_months is null or r.completed_at + make_interval(months => c.valid_months) > now())
-    order by r.completed_at desc limit 1
-  ) same on not p_new_attempt and not s.demands_new_run
-  where s.id = any (p_steps);
-
-  if v_same is not null then
-    with done as (
-      update enrollment_steps s
-      set status = 'completed', partner_enrollment_id = r.id, completed_at = r.completed_at, progress = 100,
-          error_message = '', updated_at = now()
-      from unnest(v_same, v_runs) as same (step_id, run_id)
-      join partner_lms_enrollments r on r.id = same.run_id
-      where s.id = same.step_id
-      returning s.*
-    )
-    insert into step_events (organization_id, enrollment_id, step_id, attempt, from_status, to_status, cause_kind, cause_id)
-    select organization_id, enrollment_id, id, attempt, 'pending', 'completed', 'equivalent', partner_enrollment_id
-    from done;
-  end if;
-  if v_fresh is null then
-    return true;
-  end if;
-
-  perform assign_runs(v_fresh, p_new_attempt);
-  with before as (
-    select s.id, s.status, newest.id as run_id, newest.status as run_status, newest.progress,
-           step_just_completed(s.enrollment_id) as step_before
-    from enrollment_steps s
-    join lateral (
-      select r.id, r.status, r.progress from partner_accounts a
-      join partner_lms_enrollments r on r.partner_account_id = a.id and r.course_id = s.course_id
-      where a.provider_id = s.provider_id and a.learner_id = s.learner_id
-      order by r.run desc limit 1
-    ) newest on true
-    where s.id = any (v_fresh)
-  ), started as (
-    update enrollment_steps s
-    set status = 'in_progress', partner_enrollment_id = before.run_id, started_at = now(), completed_at = null,
-        skip_reason = null, waived_by = null, error_message = '', progress = coalesce(before.progress, 0),
-        attempt = s.attempt + (case when p_new_attempt then 1 else 0 end), updated_at = now()
-    from before
-    where s.id = before.id
-    returning s.id, s.organization_id, s.enrollment_id, s.attempt, before.status as from_status,
-              case when p_new_attempt then null else before.step_before end as step_before, before.run_status
-  ), history as (
-    insert into step_events (organization_id, enrollment_id, step_id, attempt, from_status, to_status,
-                             cause_kind, cause_id, actor_id, reason)
-    select organization_id, enrollment_id, id, attempt, from_status, 'in_progress', (cause).kind, (cause).id,
-           (cause).actor, coalesce((cause).reason, '')
-    from (select started.*, cause_after(step_before, p_cause) as cause from started) as s
-  )
-  select bool_or(run_status in ('completed', 'failed')) into v_settled from started;
-  return v_same is not null or coalesce(v_settled, false);
-end
-$$;
-
 -- The step before is the cause of what follows it; without one, what the caller was asked to do.
 create or replace function cause_after(p_step uuid, p_cause change_cause) returns change_cause
 language sql immutable as $$
   select case when p_step is not null then row('step', p_step, null, '')::change_cause
               when p_cause is null then row('timer', null, null, '')::change_cause
               else p_cause end
+$$;
+
+-- Where a step about to start finds its run.
+create type step_place as (
+  step_id uuid,
+  step_before uuid,        -- the step just completed, if one is the cause
+  organization_id uuid, provider_id uuid, learner_id uuid, course_id uuid,
+  account_id uuid,         -- null: the person has no account row at this provider yet
+  is_known boolean,        -- the partner gave the account an id
+  mode text,
+  same_id uuid,            -- a completed run that counts as equivalent
+  run_id uuid,             -- the run to join, or the id for a new one
+  run integer, run_status text, progress numeric,
+  is_new boolean,
+  is_leaving boolean       -- the run before is still being canceled
+);
+
+-- Find each step's run: the newest of that person and course when it is open, or failed before anybody's
+-- turn came; else a new one. A course already completed counts as equivalent, unless a new attempt is wanted.
+create or replace function place_steps(p_steps uuid[], p_before uuid[], p_new_attempt boolean) returns step_place[]
+language plpgsql as $$
+begin
+  return (
+    with place as (
+      select s.id as step_id, given.step_before, s.organization_id, s.provider_id, s.learner_id, s.course_id,
+             a.id as account_id, a.external_id is not null as is_known, p.mode, same.id as same_id,
+             newest.id as newest_id, coalesce(newest.run, 0) as run, newest.status, newest.progress,
+             newest.status in ('requested', 'provisioning', 'active', 'needs_attention')
+             or newest.status = 'failed' and not p_new_attempt and not exists (select from steps_of_run(newest.id)) as is_joinable,
+             case when a.id is not null then uuidv7() end as new_id
+      from unnest(p_steps, p_before) as given (step_id, step_before)
+      join enrollment_steps s on s.id = given.step_id
+      join partner_lms_providers p on p.id = s.provider_id
+      left join partner_accounts a on a.learner_id = s.learner_id and a.provider_id = s.provider_id
+      left join lateral (
+        select r.id, r.run, r.status, r.progress from partner_lms_enrollments r
+        where r.partner_account_id = a.id and r.course_id = s.course_id
+        order by r.run desc limit 1
+      ) newest on true
+      left join lateral (
+        select r.id from partner_lms_enrollments r join partner_lms_courses c on c.id = r.course_id
+        where r.partner_account_id = a.id and r.course_id = s.course_id and r.status = 'completed' and r.revoked_at is null
+          and (c.valid_months is null or r.completed_at + make_interval(months => c.valid_months) > now())
+        order by r.completed_at desc limit 1
+      ) same on newest.id is not null and not p_new_attempt and not s.demands_new_run
+    )
+    select array_agg(row(
+      step_id, step_before, organization_id, provider_id, learner_id, course_id, account_id, is_known, mode, same_id,
+      case when is_joinable then newest_id else shared_id end,
+      case when is_joinable then run else run + 1 end,
+      case when is_joinable then status
+           when mode = 'link' then 'active'
+           when is_known and status is distinct from 'cancelling' then 'provisioning'
+           else 'requested' end,
+      case when is_joinable then progress end,
+      is_joinable is not true, status is not distinct from 'cancelling')::step_place)
+    from (select place.*, first_value(new_id) over (partition by account_id, course_id) as shared_id from place) as one);
+end
+$$;
+
+-- Make the runs that are not there yet, with the calls that ask the partners for them. Returns false when
+-- somebody else made one meanwhile: then look again.
+create or replace function make_runs(p_places step_place[], p_new_attempt boolean) returns boolean language plpgsql as $$
+declare
+  v_wanted integer;
+  v_made integer;
+begin
+  select count(distinct run_id) into v_wanted from unnest(p_places) where is_new and same_id is null;
+  if v_wanted = 0 then
+    return true;
+  end if;
+  with made as (
+    insert into partner_lms_enrollments
+      (id, organization_id, partner_account_id, provider_id, learner_id, course_id, run, status, counts_from)
+    select distinct on (run_id) run_id, organization_id, account_id, provider_id, learner_id, course_id, run, run_status,
+           case when p_new_attempt then now() end
+    from unnest(p_places) where is_new and same_id is null
+    on conflict do nothing
+    returning id, organization_id, provider_id, partner_account_id, status
+  ), enrolling as (
+    insert into intents (organization_id, provider_id, kind, partner_account_id, partner_enrollment_id)
+    select organization_id, provider_id, 'enroll', partner_account_id, id from made where status = 'provisioning'
+  ), opening as (
+    insert into intents (organization_id, provider_id, kind, partner_account_id)
+    select distinct made.organization_id, made.provider_id, 'create_account', made.partner_account_id
+    from made join partner_accounts a on a.id = made.partner_account_id
+    where made.status = 'requested' and (a.external_id is null) is true
+    on conflict do nothing
+  )
+  select count(*) into v_made from made;
+  perform pg_notify('handrail_intents', '');  -- wakes the worker, once a transaction; it looks by itself too
+  return v_made = v_wanted;
+end
+$$;
+
+-- Give each step its run. Accounts and cancellations whose answer is about to be recorded must not be missed.
+create or replace function assign_runs(p_steps uuid[], p_before uuid[], p_new_attempt boolean) returns step_place[]
+language plpgsql as $$
+declare
+  v_places step_place[];
+begin
+  v_places := place_steps(p_steps, p_before, p_new_attempt);
+  if exists (select from unnest(v_places) where same_id is null and is_new and (is_known is not true or is_leaving)) then
+    insert into partner_accounts (organization_id, provider_id, learner_id)
+    select distinct organization_id, provider_id, learner_id from unnest(v_places) where account_id is null
+    on conflict do nothing;
+    perform 1 from partner_accounts where id = any (array(select account_id from unnest(v_places))) order by id for no key update;
+    perform 1 from partner_lms_enrollments r
+    where r.id = any (array(
+      select o.id from unnest(v_places) as v
+      join partner_lms_enrollments o on o.partner_account_id = v.account_id and o.course_id = v.course_id
+      where v.is_leaving))
+    order by r.id for no key update;
+    v_places := place_steps(p_steps, p_before, p_new_attempt);
+  end if;
+  while not make_runs(v_places, p_new_attempt) loop
+    v_places := place_steps(p_steps, p_before, p_new_attempt);
+  end loop;
+  return v_places;
+end
+$$;
+
+-- Start steps: pending (or failed, completed, skipped for a new attempt) to in progress; p_before says which
+-- step just completed is the cause. Returns whether something was completed at once, as equivalent, or joined
+-- a run that has facts to settle.
+create or replace function start_steps(p_steps uuid[], p_before uuid[], p_cause change_cause, p_new_attempt boolean)
+returns boolean language plpgsql as $$
+declare
+  v_places step_place[] := assign_runs(p_steps, p_before, p_new_attempt);
+begin
+  if exists (select from unnest(v_places) where same_id is not null) then
+    with done as (
+      update enrollment_steps s
+      set status = 'completed', partner_enrollment_id = r.id, completed_at = r.completed_at, progress = 100,
+          error_message = '', updated_at = now()
+      from unnest(v_places) as v join partner_lms_enrollments r on r.id = v.same_id
+      where s.id = v.step_id
+      returning s.*
+    )
+    insert into step_events (organization_id, enrollment_id, step_id, attempt, from_status, to_status, cause_kind, cause_id)
+    select organization_id, enrollment_id, id, attempt, 'pending', 'completed', 'equivalent', partner_enrollment_id
+    from done;
+  end if;
+
+  with before as (
+    select v.step_id, v.run_id, v.progress, s.status, cause_after(v.step_before, p_cause) as cause
+    from unnest(v_places) as v join enrollment_steps s on s.id = v.step_id
+    where v.same_id is null
+  ), started as (
+    update enrollment_steps s
+    set status = 'in_progress', partner_enrollment_id = before.run_id, started_at = now(), completed_at = null,
+        skip_reason = null, waived_by = null, error_message = '', progress = coalesce(before.progress, 0),
+        attempt = s.attempt + (case when p_new_attempt then 1 else 0 end), updated_at = now()
+    from before
+    where s.id = before.step_id
+    returning s.id, s.organization_id, s.enrollment_id, s.attempt, before.status as from_status, before.cause
+  )
+  insert into step_events (organization_id, enrollment_id, step_id, attempt, from_status, to_status,
+                           cause_kind, cause_id, actor_id, reason)
+  select organization_id, enrollment_id, id, attempt, from_status, 'in_progress', (cause).kind, (cause).id,
+         (cause).actor, coalesce((cause).reason, '')
+  from started;
+  return exists (select from unnest(v_places) where same_id is not null or run_status in ('completed', 'failed'));
+end
 $$;
 
 -- An elective stage has its N: the others are skipped, not chosen; their runs are left.
@@ -261,6 +282,7 @@ declare
   v_live uuid[];
   v_new uuid[];
   v_startable uuid[];
+  v_before uuid[];
   v_unchosen uuid[];
   v_finished uuid[];
   v_rounds integer := 0;
@@ -282,6 +304,7 @@ begin
 
     with stage as materialized (
       select enrollment_id, sequence_order,
+             max(id::text) filter (where status = 'completed' and updated_at = now()) as just_completed,
              count(*) filter (where not required and (status = 'completed' or skip_reason <> 'not_chosen'))
                >= coalesce(max(elective_choose), 0) as electives_done,
              bool_and(not required or status in ('completed', 'skipped')) as required_done,
@@ -292,16 +315,20 @@ begin
       group by enrollment_id, sequence_order
     ), place as materialized (
       select stage.*, min(sequence_order) filter (where not (required_done and electives_done))
-                        over (partition by enrollment_id) as stage_now
+                        over (partition by enrollment_id) as stage_now,
+             max(just_completed) over (partition by enrollment_id) as step_before
       from stage
     )
+    , starting as materialized (
+      select id, step_before::uuid as step_before
+      from place cross join unnest(case when electives_done then startable_required else startable end) as id
+      where sequence_order = stage_now
+    )
     select
-      (select array_agg(id)
-       from place cross join unnest(case when electives_done then startable_required else startable end) as id
-       where sequence_order = stage_now),
+      (select array_agg(id order by id) from starting), (select array_agg(step_before order by id) from starting),
       (select array_agg(id) from place cross join unnest(others) as id where electives_done),
       (select array_agg(distinct enrollment_id) from place where stage_now is null)
-    into v_startable, v_unchosen, v_finished;
+    into v_startable, v_before, v_unchosen, v_finished;
 
     if v_unchosen is not null then
       perform skip_not_chosen(v_unchosen, p_cause);
@@ -309,7 +336,7 @@ begin
     if v_finished is not null then
       perform complete_enrollments(v_finished, p_cause);
     end if;
-    exit when v_startable is null or not start_steps(v_startable, p_cause, false);
+    exit when v_startable is null or not start_steps(v_startable, v_before, p_cause, false);
   end loop;
 end
 $$;

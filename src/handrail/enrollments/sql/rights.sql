@@ -5,7 +5,8 @@ declare
 begin
   foreach v_function in array array[
       'settle(uuid[], change_cause)', 'settle_steps(uuid[])', 'lock_enrollments(uuid[])', 'step_just_completed(uuid)', 'steps_of_run(uuid)',
-      'assign_runs(uuid[], boolean)', 'start_steps(uuid[], change_cause, boolean)', 'cause_after(uuid, change_cause)',
+      'place_steps(uuid[], uuid[], boolean)', 'make_runs(step_place[], boolean)',
+      'assign_runs(uuid[], uuid[], boolean)', 'start_steps(uuid[], uuid[], change_cause, boolean)', 'cause_after(uuid, change_cause)',
       'skip_not_chosen(uuid[], change_cause)', 'complete_enrollments(uuid[], change_cause)',
       'request_waiting_runs(uuid[])', 'run_is_held(uuid)', 'run_is_wanted(uuid)', 'release_runs(uuid[])',
       'leave_partner(uuid, boolean, boolean)', 'hold_calls(uuid)',
