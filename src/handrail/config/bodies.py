@@ -56,6 +56,9 @@ class BodyLimits:
 
         async def send_noting(event: ASGISendEvent) -> None:
             nonlocal started
+            if event["type"] == "http.response.start" and not body.complete:
+                # Nobody will read the rest: uvicorn would take it without end.
+                event["headers"] = [*event["headers"], (b"connection", b"close")]
             started = True
             await send(event)
 
@@ -87,17 +90,22 @@ class _Body:
         self._receive = receive
         self._limits = limits
         self._deadline: float | None = None
-        self._complete = False
+        self.complete = True
         self.size = 0
 
     def check_announced(self, scope: HTTPScope) -> None:
+        """Look whether a body comes, and refuse one that is announced as too large."""
         for name, value in scope["headers"]:
-            # A Content-Length that is no number was refused by the HTTP parser.
-            if name == b"content-length" and int(value) > BODY_LIMIT:
-                raise _Refused(413, "the body is larger than 1 MiB")
+            if name == b"transfer-encoding":
+                self.complete = False
+            elif name == b"content-length":
+                size = int(value)  # The HTTP parser has refused what is no number.
+                self.complete = size == 0
+                if size > BODY_LIMIT:
+                    raise _Refused(413, "the body is larger than 1 MiB")
 
     async def receive(self) -> ASGIReceiveEvent:
-        if self._complete:
+        if self.complete:
             return await self._receive()
         loop = asyncio.get_running_loop()
         if self._deadline is None:
@@ -108,7 +116,7 @@ class _Body:
         except TimeoutError:
             raise _Refused(408, "the body took longer than 30 seconds") from None
         if event["type"] == "http.request":
-            self._complete = not event.get("more_body", False)
+            self.complete = not event.get("more_body", False)
             size = len(event.get("body", b""))
             self.size += size
             self._limits.take(size)

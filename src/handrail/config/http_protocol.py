@@ -39,11 +39,11 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser and look whether the head has grown too long."""
-        if self._reading_head:
-            self._head_size += len(data)
         super().data_received(data)
-        if self._reading_head and self._head_size > HEAD_LIMIT and not self.transport.is_closing():
-            self._answer_and_close(b"431 Request Header Fields Too Large")
+        if self._reading_head and not self.transport.is_closing():
+            self._head_size += len(data)
+            if self._head_size > HEAD_LIMIT:
+                self._answer_and_close(b"431 Request Header Fields Too Large")
 
     def _expect_head(self) -> None:
         self._reading_head = True
