@@ -62,6 +62,7 @@ def note_by_hand(
     now: float,
     outcome: str = "done",
 ) -> None:
+    """Write a line of the ledger for what a person did."""
     note(
         db,
         at=now,

@@ -30,6 +30,8 @@ SHEET = b"""
 
 
 class Certificates:
+    """Download and verification of one platform's certificates."""
+
     def __init__(self, runtime: Runtime, partner: Partner) -> None:
         self.runtime = runtime
         self.partner = partner

@@ -34,6 +34,8 @@ RETRY_SECONDS = (5.0, 300.0, 1800.0, 7200.0, 18000.0, 36000.0, 50400.0, 72000.0,
 
 @dataclass(frozen=True, slots=True)
 class Course:
+    """What the partner teaches; `kind` is course or screening."""
+
     code: str
     title: str
     hours: float = 4.0
@@ -48,6 +50,8 @@ class Course:
 
 @dataclass(frozen=True, slots=True)
 class Study:
+    """How people study by themselves: `failing` is a share from 0 to 1."""
+
     seconds: float = 20.0
     messages: int = 4
     failing: float = 0.0
@@ -56,6 +60,8 @@ class Study:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
+    """Where webhooks go and how they are signed."""
+
     url: str
     scheme: str
     secret: str = field(repr=False)
@@ -64,6 +70,8 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class FaultConfig:
+    """Rates are shares from 0 to 1 by name of the fault (faults.py)."""
+
     on: bool = False
     per_identity: int = 2
     hang_seconds: float = 40.0
@@ -75,6 +83,8 @@ class FaultConfig:
 
 @dataclass(frozen=True, slots=True)
 class Partner:
+    """One platform as configured."""
+
     platform: Platform
     courses: Mapping[str, Course]
     study: Study
@@ -90,6 +100,8 @@ class Partner:
 
 @dataclass(frozen=True, slots=True)
 class Config:
+    """The whole configuration, checked."""
+
     partners: Mapping[str, Partner]
     control_token: str = field(repr=False)
     public_url: str = ""

@@ -28,6 +28,8 @@ LONGEST_IDLE_WAIT = 600.0
 
 
 class Control:
+    """The calls below /control/."""
+
     def __init__(self, runtime: Runtime) -> None:
         self.runtime = runtime
         self.world = runtime.world

@@ -36,6 +36,8 @@ class Outcome:
 
 
 class Sender:
+    """Sends what is due, `webhook_concurrency` at once at most."""
+
     def __init__(self, world: World, store: Store) -> None:
         self.world = world
         self.store = store

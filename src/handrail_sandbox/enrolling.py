@@ -23,6 +23,7 @@ MOST_FOUND = 100
 
 
 def enroll(db: sqlite3.Connection, world: World, asked: Asked) -> Answer:
+    """Enroll: 201, or 409 with the existing id; Refusal 404 or 422 changes nothing."""
     partner = asked.partner
     account, course = take_account_and_course(db, asked)
     if partner.platform.enrolls_for_organization:
@@ -49,6 +50,7 @@ def enroll(db: sqlite3.Connection, world: World, asked: Asked) -> Answer:
 
 
 def find_enrollments(db: sqlite3.Connection, world: World, asked: Asked) -> Answer:
+    """Return all enrollments of one account in one course, newest first."""
     account, course = take_account_and_course(db, asked)
     rows = db.execute(
         "SELECT * FROM enrollments WHERE account = ? AND course = ? ORDER BY number DESC LIMIT ?",
@@ -66,6 +68,7 @@ def find_enrollments(db: sqlite3.Connection, world: World, asked: Asked) -> Answ
 
 
 def unenroll(db: sqlite3.Connection, world: World, asked: Asked) -> Answer:
+    """End an enrollment; 204 again when it has ended, Refusal 409 when completed."""
     change = Change(db, world, asked.partner, asked.target, now=asked.at)
     outcome = "existing" if change.row["status"] == "ended" else "done"
     change.end("Unenrolled on request of the organization.")
@@ -90,6 +93,7 @@ def buy_voucher(db: sqlite3.Connection, _world: World, asked: Asked) -> Answer:
 
 
 def find_vouchers(db: sqlite3.Connection, _world: World, asked: Asked) -> Answer:
+    """Return the vouchers of one account for one exam, newest first."""
     account, course = take_account_and_course(db, asked)
     rows = db.execute(
         "SELECT * FROM vouchers WHERE account = ? AND course = ? ORDER BY number DESC LIMIT ?",

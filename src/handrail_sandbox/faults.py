@@ -62,6 +62,7 @@ def choose_webhook_fault(
 
 
 def is_by_chance(db: sqlite3.Connection, world: World) -> bool:
+    """Whether faults by chance are on: by the configuration, or as /control last said."""
     usual = "on" if world.config.faults.on else "off"
     return get_setting(db, "faults_by_chance", usual) == "on"
 

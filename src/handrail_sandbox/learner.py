@@ -34,6 +34,8 @@ POSSIBLE = {
 
 
 class LearnerPages:
+    """The pages of one platform for a signed-in learner."""
+
     def __init__(self, runtime: Runtime, partner: Partner) -> None:
         self.runtime = runtime
         self.partner = partner
@@ -111,6 +113,7 @@ class LearnerPages:
         raise web.HTTPSeeOther(f"{self.root}/learn/{id}?done={action}")
 
     def go_on(self, path: str, *, session: str) -> web.Response:
+        """Answer 303 to a path of this platform, signed in."""
         answer = web.Response(status=303, headers={"Location": f"{self.root}{path}"})
         answer.set_cookie(
             f"sandbox_{self.slug}",
@@ -200,6 +203,7 @@ def use_launch(db: sqlite3.Connection, slug: str, token: str, now: float) -> tup
 def begin_session(
     db: sqlite3.Connection, *, slug: str, account: str, now: float, return_url: str = ""
 ) -> str:
+    """Return the secret of a new session (its cookie), which lasts SESSION_SECONDS."""
     return issue_token(
         db,
         partner=slug,
@@ -214,6 +218,7 @@ def begin_session(
 def begin_session_by_email(
     db: sqlite3.Connection, *, partner: Partner, email: str, now: float
 ) -> str | None:
+    """Return the secret of a new session, None when nobody has this address."""
     account = find_by_email(db, partner, email)
     if account is None:
         return None

@@ -40,6 +40,7 @@ def tag(name: str, /, *children: Child, **attributes: str | bool | None) -> Mark
 
 
 def join(children: Child) -> Markup:
+    """Return the children as HTML, texts escaped."""
     if children is None:
         return Markup("")
     if isinstance(children, Markup):
@@ -79,6 +80,7 @@ def facts(*pairs: tuple[str, Child]) -> Markup:
 
 
 def notice(text: str, *, is_error: bool = False) -> Markup:
+    """Return a message that a screen reader announces."""
     role = "alert" if is_error else "status"
     return tag("p", text, class_=f"notice {role}", role=role)
 

@@ -38,6 +38,8 @@ WEBHOOKS_SHOWN = 20
 
 
 class OfficePages:
+    """The pages of one platform for its own people."""
+
     def __init__(self, runtime: Runtime, partner: Partner) -> None:
         self.runtime = runtime
         self.partner = partner

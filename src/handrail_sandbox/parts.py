@@ -48,6 +48,7 @@ SCREENING_LABELS = {
 
 
 def show_enrollment_facts(partner: Partner, row: sqlite3.Row) -> Markup:
+    """Return what is known of an enrollment loaded with its person."""
     percent = get_percent(partner, row)
     return facts(
         ("Enrollment", row["id"]),

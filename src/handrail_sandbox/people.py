@@ -16,6 +16,7 @@ from handrail_sandbox.world import Answer, Asked, Refusal, World
 
 
 def create_account(db: sqlite3.Connection, world: World, asked: Asked) -> Answer:
+    """Open an account: 201, or 409 with the existing id; Refusal 422 changes nothing."""
     partner, fields = asked.partner, asked.fields
     email = take_email(fields)
     first_name = take_text(fields, "firstName")
@@ -41,6 +42,7 @@ def create_account(db: sqlite3.Connection, world: World, asked: Asked) -> Answer
 
 
 def find_account(db: sqlite3.Connection, world: World, asked: Asked) -> Answer:
+    """Return the account with this address, upper and lower case the same."""
     account = find_by_email(db, asked.partner, take_email(asked.query))
     if account is None:
         return Answer(200, {"results": []}, "none")
@@ -57,6 +59,7 @@ def check_organization(asked: Asked) -> None:
 
 
 def find_by_email(db: sqlite3.Connection, partner: Partner, email: str) -> sqlite3.Row | None:
+    """Return the account with this address, or None."""
     row: sqlite3.Row | None = db.execute(
         "SELECT * FROM accounts WHERE partner = ? AND email_key = ?",
         (partner.platform.slug, email.casefold()),
@@ -86,6 +89,7 @@ def insert_account(
     phone: str = "",
     birth_date: str = "",
 ) -> sqlite3.Row:
+    """Store a new account and return it; the address must not be there yet."""
     number = next_number(db, f"{partner.platform.prefix}-A")
     id = f"{partner.platform.prefix}-A-{number}"
     username = f"{email.partition('@')[0].casefold()}{number - 100000}"

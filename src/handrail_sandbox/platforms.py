@@ -37,6 +37,8 @@ class CertificateShape:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Platform:
+    """One platform: its paths, its fields, what it offers, its quirks."""
+
     slug: str
     name: str
     prefix: str  # of the ids it gives out

@@ -29,6 +29,8 @@ WRITE_SECONDS = 0.2  # the file is written at most so often
 
 
 class Portal:
+    """Catalog, sign-up and results of a platform with a portal."""
+
     def __init__(self, runtime: Runtime, partner: Partner, pages: LearnerPages) -> None:
         self.runtime = runtime
         self.partner = partner

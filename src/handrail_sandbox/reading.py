@@ -14,11 +14,13 @@ from handrail_sandbox.world import Answer, Asked, Refusal, World
 
 
 def read_progress(db: sqlite3.Connection, world: World, asked: Asked) -> Answer:
+    """Return the progress in the platform's fields; Refusal 404."""
     row = load_enrollment(db, asked.partner, asked.target)
     return Answer(200, shape_progress(world, asked.partner, row), "found", **name_enrollment(row))
 
 
 def read_certificate(db: sqlite3.Connection, world: World, asked: Asked) -> Answer:
+    """Return the certificate that stands; Refusal 404 while there is none."""
     row = load_enrollment(db, asked.partner, asked.target)
     certificate = find_certificate(db, row["id"])
     if certificate is None:
@@ -89,4 +91,5 @@ def issue_token(
 
 
 def digest_token(token: str) -> str:
+    """Return what is stored of a secret text."""
     return hashlib.sha256(token.encode()).hexdigest()

@@ -11,7 +11,6 @@ from importlib.resources import files
 from pathlib import Path
 
 from aiohttp import web
-from yarl import URL
 
 from handrail_sandbox.api import PartnerApi
 from handrail_sandbox.certificates import Certificates
@@ -91,8 +90,9 @@ def _list_background(runtime: Runtime) -> list[Coroutine[None, None, None]]:
 
 
 def build_app(runtime: Runtime) -> web.Application:
+    """Return the application: API, pages and control of every configured partner."""
     app = web.Application(
-        middlewares=[_refuse_foreign_forms, _show_errors], client_max_size=LARGEST_BODY
+        middlewares=[_show_errors, _refuse_foreign_forms], client_max_size=LARGEST_BODY
     )
     Control(runtime).add_routes(app.router)
     for partner in runtime.world.config.partners.values():
@@ -128,8 +128,8 @@ async def _refuse_foreign_forms(request: web.Request, handler: Handler) -> web.S
     if request.method == "POST":
         site = request.headers.get("Sec-Fetch-Site", "none")
         origin = request.headers.get("Origin", "")
-        is_foreign = bool(origin) and URL(origin).authority != request.host
-        if is_foreign or site not in {"none", "same-origin"}:
+        own = ("", f"http://{request.host}", f"https://{request.host}")
+        if origin not in own or site not in {"none", "same-origin"}:
             raise web.HTTPForbidden(text="This form was sent from another site.")
     return await handler(request)
 

@@ -21,6 +21,7 @@ def get_course(partner: Partner, code: str) -> Course:
 def shape_account(
     world: World, partner: Partner, account: sqlite3.Row, *, is_new: bool = False
 ) -> dict[str, Any]:
+    """Return the answer to POST account; `is_new` may add a password."""
     platform = partner.platform
     page = "/portal" if platform.has_portal else "/login"
     answer = {
@@ -35,6 +36,7 @@ def shape_account(
 
 
 def shape_enrollment(world: World, partner: Partner, enrollment: sqlite3.Row) -> dict[str, Any]:
+    """Return the answer to POST enrollment."""
     platform = partner.platform
     answer = {
         "enrollmentId": enrollment["id"],
@@ -66,6 +68,7 @@ def shape_voucher(partner: Partner, voucher: sqlite3.Row) -> dict[str, Any]:
 
 
 def get_status_word(partner: Partner, enrollment: sqlite3.Row) -> str:
+    """Return the word for the status, as look-ups and progress have it."""
     status = str(enrollment["status"])
     if status != "active":
         return status
@@ -97,6 +100,7 @@ def get_percent(partner: Partner, enrollment: sqlite3.Row) -> float | int:
 
 
 def shape_progress(world: World, partner: Partner, enrollment: sqlite3.Row) -> dict[str, Any]:
+    """Return the answer to GET progress; Certiport has its own form."""
     if partner.platform.sells_vouchers:
         return _shape_exam(world, partner, enrollment)
     shape = partner.platform.progress

@@ -33,6 +33,8 @@ class _Job:
 
 
 class Store:
+    """Runs pieces of work on the state, one after the other, in few commits."""
+
     def __init__(self, path: Path) -> None:
         """Open or make the state file, readable by its owner only; CannotStart when it cannot."""
         self._lock = _open_lock(path)
@@ -66,6 +68,7 @@ class Store:
         return event
 
     async def close(self) -> None:
+        """Finish what was asked for and close the file."""
         self._jobs.put(None)
         await asyncio.to_thread(self._thread.join)
         self._db.close()

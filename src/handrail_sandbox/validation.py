@@ -35,6 +35,7 @@ def take_optional_text(fields: Mapping[str, Any], name: str) -> str:
 
 
 def take_email(fields: Mapping[str, Any], name: str = "email") -> str:
+    """Return the trimmed address; Refusal 422."""
     email = take_text(fields, name, longest=254)
     if not EMAIL.fullmatch(email):
         raise Refusal(422, "invalid_field", f"{name} is not an e-mail address.", name)
@@ -42,6 +43,7 @@ def take_email(fields: Mapping[str, Any], name: str = "email") -> str:
 
 
 def take_birth_date(fields: Mapping[str, Any], name: str) -> str:
+    """Return the date as text, or an empty text; Refusal 422."""
     text = take_optional_text(fields, name)
     if text:
         try:
@@ -53,6 +55,7 @@ def take_birth_date(fields: Mapping[str, Any], name: str) -> str:
 
 
 def take_return_url(fields: Mapping[str, Any], name: str = "returnUrl") -> str:
+    """Return an http(s) address, or an empty text; Refusal 422."""
     url = "" if fields.get(name) is None else take_text(fields, name, longest=2000)
     if url and not url.startswith(("http://", "https://")):
         raise Refusal(422, "invalid_field", f"{name} must begin with http:// or https://.", name)

@@ -9,6 +9,8 @@ from handrail_sandbox.config import Config, Partner
 
 @dataclass(frozen=True, slots=True)
 class World:
+    """The configuration and the address that links begin with."""
+
     config: Config
     base_url: str  # of the links that are handed out, without a slash at the end
 

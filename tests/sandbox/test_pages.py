@@ -290,6 +290,7 @@ def test_sign_in_with_an_unknown_address_keeps_what_was_typed(sandbox: Sandbox) 
     [
         {"Origin": "https://evil.test"},
         {"Origin": "null"},
+        {"Origin": "http://["},
         {"Sec-Fetch-Site": "cross-site"},
         {"Sec-Fetch-Site": "same-site"},
     ],
@@ -300,6 +301,7 @@ def test_forms_of_other_sites_are_refused(sandbox: Sandbox, headers: dict[str, s
     path = f"/milady/enrollments/{id}"
     reply = sandbox.send("POST", path, body=b"action=complete", headers=headers)
     assert reply.status == 403
+    assert Page(reply.text).roles["alert"] == "This form was sent from another site."
     assert read(sandbox, "milady", id)["status"] == "not_started"
 
 
