@@ -152,7 +152,7 @@ def _count_rows(
 ) -> int:
     """Count rows of a table of ours; the condition names an index."""
     if slugs is not None:
-        condition += f" AND partner IN ({','.join('?' * len(slugs))})"
+        condition += f" AND +partner IN ({','.join('?' * len(slugs))})"
     query = f"SELECT count(*) FROM {table} WHERE {condition}"  # noqa: S608 -- our own words only
     return int(db.execute(query, slugs or ()).fetchone()[0])
 

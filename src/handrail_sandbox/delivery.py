@@ -78,7 +78,8 @@ class Sender:
         if self._free == 0 or get_setting(db, "paused_webhooks") == "yes":
             return [], None
         now = time.time()
-        mine = f"state = 'waiting' AND partner IN ({','.join('?' * len(self._endpoints))})"
+        # The plus keeps SQLite from walking through all webhooks of the partners by their index.
+        mine = f"state = 'waiting' AND +partner IN ({','.join('?' * len(self._endpoints))})"
         rows = db.execute(
             f"SELECT * FROM webhooks AS w WHERE {mine} AND due_at <= ?"  # noqa: S608 -- marks only
             " AND NOT EXISTS (SELECT 1 FROM webhooks AS s"

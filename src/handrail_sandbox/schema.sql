@@ -26,6 +26,7 @@ CREATE TABLE IF NOT EXISTS accounts (
   UNIQUE (partner, email_key)
 );
 CREATE INDEX IF NOT EXISTS accounts_of_partner ON accounts (partner, number);
+CREATE INDEX IF NOT EXISTS accounts_by_email ON accounts (email_key);
 
 CREATE TABLE IF NOT EXISTS enrollments (
   number         INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -114,8 +115,8 @@ CREATE TABLE IF NOT EXISTS ledger (
   fault      TEXT NOT NULL DEFAULT ''
 );
 CREATE INDEX IF NOT EXISTS ledger_by_operation ON ledger (partner, operation, number);
-CREATE INDEX IF NOT EXISTS ledger_of_enrollment ON ledger (enrollment, number)
-  WHERE enrollment <> '';
+CREATE INDEX IF NOT EXISTS ledger_of_partner ON ledger (partner, number);
+CREATE INDEX IF NOT EXISTS ledger_of_enrollment ON ledger (enrollment, number);
 
 CREATE TABLE IF NOT EXISTS webhooks (
   number      INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -135,7 +136,7 @@ CREATE TABLE IF NOT EXISTS webhooks (
   last_answer TEXT NOT NULL DEFAULT ''
 );
 CREATE INDEX IF NOT EXISTS webhooks_due ON webhooks (due_at, number) WHERE state = 'waiting';
-CREATE INDEX IF NOT EXISTS webhooks_sending ON webhooks (enrollment) WHERE state = 'sending';
+CREATE INDEX IF NOT EXISTS webhooks_sending ON webhooks (number) WHERE state = 'sending';
 CREATE INDEX IF NOT EXISTS webhooks_of_partner ON webhooks (partner, number);
 CREATE INDEX IF NOT EXISTS webhooks_of_enrollment ON webhooks (enrollment, number);
 
@@ -147,6 +148,7 @@ CREATE TABLE IF NOT EXISTS deliveries (
   answer       TEXT NOT NULL,
   milliseconds INTEGER NOT NULL
 );
+CREATE INDEX IF NOT EXISTS deliveries_of_partner ON deliveries (partner, number);
 CREATE INDEX IF NOT EXISTS deliveries_of_webhook ON deliveries (webhook, number);
 
 CREATE TABLE IF NOT EXISTS fault_counts (

@@ -38,7 +38,8 @@ def is_left_alone(world: World, enrollment: sqlite3.Row) -> bool:
 def advance_due(db: sqlite3.Connection, world: World, *, now: float) -> float | None:
     """Let everybody who is due take one step; return when the next is due, or None."""
     slugs = tuple(world.config.partners)
-    mine = f"study_next_at IS NOT NULL AND partner IN ({','.join('?' * len(slugs))})"
+    # The plus keeps SQLite from walking through all enrollments of the partners by their index.
+    mine = f"study_next_at IS NOT NULL AND +partner IN ({','.join('?' * len(slugs))})"
     due = db.execute(
         f"SELECT id, partner FROM enrollments WHERE {mine} AND study_next_at <= ?"  # noqa: S608
         " ORDER BY study_next_at LIMIT ?",
@@ -59,7 +60,7 @@ def quicken_study(db: sqlite3.Connection, world: World, *, now: float) -> None:
     for slug, partner in world.config.partners.items():
         longest = partner.study.seconds * 1.25 / (partner.study.messages + 1)
         db.execute(
-            "UPDATE enrollments SET study_next_at = ? WHERE partner = ? AND study_next_at > ?",
+            "UPDATE enrollments SET study_next_at = ? WHERE +partner = ? AND study_next_at > ?",
             (now + longest, slug, now + longest),
         )
 

@@ -4,11 +4,18 @@ import asyncio
 import sqlite3
 from collections.abc import Awaitable, Callable
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from handrail_sandbox.config import parse_config
+from handrail_sandbox.control import _count
+from handrail_sandbox.delivery import Sender
 from handrail_sandbox.store import CannotStart, Store, get_setting, next_number, set_setting
+from handrail_sandbox.study import advance_due, quicken_study
+from handrail_sandbox.world import World
+from tests.sandbox.partners import make_config
 
 
 def run_with_store(path: Path, story: Callable[[Store], Awaitable[None]]) -> None:
@@ -88,3 +95,36 @@ def test_one_state_has_one_owner(tmp_path: Path) -> None:
 
     run_with_store(path, story)
     run_with_store(path, story)
+
+
+def explain_all(work: Callable[[sqlite3.Connection], object], store: Store) -> Awaitable[list[str]]:
+    """Do the work and return the plans of the statements that it made."""
+
+    def explain(db: sqlite3.Connection) -> list[str]:
+        statements: list[str] = []
+        db.set_trace_callback(statements.append)
+        work(db)
+        db.set_trace_callback(None)
+        asked = [it for it in statements if it.startswith(("SELECT", "UPDATE"))]
+        rows = [row for it in asked for row in db.execute(f"EXPLAIN QUERY PLAN {it}")]
+        return [str(row["detail"]) for row in rows]
+
+    return store.run(explain)
+
+
+def test_what_runs_all_the_time_reads_what_is_due_and_nothing_else(tmp_path: Path) -> None:
+    """Neither old webhooks nor closed enrollments are walked through, however many there are."""
+    world = World(parse_config(make_config({"milady": "http://127.0.0.1:9/"})), "http://x.test")
+
+    async def story(store: Store) -> None:
+        sending = await explain_all(Sender(world, store)._claim_due, store)
+        studying = await explain_all(partial(advance_due, world=world, now=1.0), store)
+        quicken = await explain_all(partial(quicken_study, world=world, now=1.0), store)
+        counting = await explain_all(partial(_count, world=world), store)
+        for plan in (sending, studying, quicken, counting):
+            assert plan
+            assert not [it for it in plan if "_of_partner" in it or "TEMP B-TREE" in it]
+        assert sum("webhooks_due" in it for it in sending) == 2
+        assert all("enrollments_studying" in it for it in studying + quicken)
+
+    run_with_store(tmp_path / "state.sqlite", story)
