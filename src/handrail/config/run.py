@@ -11,7 +11,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NoReturn
 
-from handrail.config.cli import COMMANDS
 from handrail.config.database import setup_database
 from handrail.config.embedded_postgres import EmbeddedPostgres
 from handrail.config.environment import parse_host_port
@@ -77,9 +76,7 @@ def list_processes(
     installation: Installation, local: LocalInstallation | None
 ) -> list[ProcessSpec]:
     """Return the group's children in the order in which they are stopped."""
-    # Until the applier and the worker are committed.
-    names = [n for n in ("web", "applier", "worker") if find_spec(COMMANDS[n].target.split(":")[0])]
-    specs = [installation.spec_of(name) for name in names]
+    specs = [installation.spec_of(name) for name in ("web", "applier", "worker")]
     if local is not None and sandbox_config(local.folder).exists():
         folder = local.folder / "sandbox"
         specs.append(

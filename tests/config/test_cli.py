@@ -1,0 +1,566 @@
+"""The command line, as a person at a terminal meets it: whole processes in a folder of their own."""
+
+import contextlib
+import http.client
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from handrail.config.cli import COMMANDS
+from handrail.config.embedded_postgres import EmbeddedPostgres, find_free_port
+from handrail.config.environment import DatabaseRole
+from handrail.config.installation import LocalInstallation
+from tests.config.conftest import remove
+from tests.databases import make_server_folder
+
+HANDRAIL = [sys.executable, "-m", "handrail.config.cli"]
+PLAIN = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
+
+
+def handrail(
+    *arguments: str, folder: Path | None = None, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*HANDRAIL, *arguments],
+        cwd=folder,
+        env=PLAIN | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+class Running:
+    """`handrail run` in a folder."""
+
+    def __init__(self, folder: Path, port: int) -> None:
+        self.folder = folder
+        self.port = port
+        self.log = folder / "output"
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [*HANDRAIL, "run"],
+                cwd=folder,
+                env=PLAIN | {"PORT": str(port)},
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def output(self) -> str:
+        return self.log.read_text()
+
+    def status(self, path: str) -> int:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        with contextlib.closing(connection), contextlib.suppress(OSError):
+            connection.request("GET", path)
+            return connection.getresponse().status
+        return 0
+
+    def wait_for(self, words: str, *, times: int = 1) -> None:
+        deadline = time.monotonic() + 60
+        while self.output().count(words) < times:
+            assert self.process.poll() is None, self.output()
+            assert time.monotonic() < deadline, self.output()
+            time.sleep(0.05)
+
+    def pids(self) -> dict[str, int]:
+        """Return all processes of the group: by name, the database server as `postgres`."""
+        found = {}
+        for folder in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                stat = (folder / "stat").read_text().rpartition(")")[2].split()
+                if int(stat[1]) == self.process.pid and stat[0] != "Z":
+                    command = (folder / "cmdline").read_bytes().split(b"\0")
+                    ours = b"handrail.config.cli" in command
+                    name = command[3].decode() if ours else Path(command[0].decode()).name
+                    found[name] = int(folder.name)
+        return found
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        self.process.send_signal(number)
+        return self.process.wait(30)
+
+
+def list_users_of(folder: Path) -> list[str]:
+    """Return the commands of all processes that work in `folder`."""
+    found = []
+    for each in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if (each / "cwd").readlink().is_relative_to(folder):
+                found.append((each / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+    return found
+
+
+@contextlib.contextmanager
+def start_run(folder: Path) -> Iterator[Running]:
+    running = Running(folder, find_free_port())
+    try:
+        running.wait_for("Handrail is ready")
+        yield running
+    finally:
+        running.process.kill()
+        running.process.wait()
+        deadline = time.monotonic() + 10
+        while list_users_of(folder) and time.monotonic() < deadline:
+            time.sleep(0.05)
+
+
+@pytest.fixture
+def running(folder: Path) -> Iterator[Running]:
+    """A run that the test may end."""
+    with start_run(folder) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def lasting() -> Iterator[Running]:
+    """A run that no test may end."""
+    folder = make_server_folder()
+    with start_run(folder) as running:
+        yield running
+    remove(folder)
+
+
+@pytest.fixture(scope="module")
+def installed() -> Iterator[Path]:
+    """A folder with an installation that is not running; made once for the tests of this file."""
+    folder = make_server_folder()
+    local = LocalInstallation(folder / "var", say=lambda _: None)
+    installation = local.start()
+    from handrail.config.database import setup_database
+    from handrail.config.run import run_step
+
+    setup_database(local.postgres.admin_dsn(), local.postgres.passwords)
+    run_step(installation, "migrate")
+    local.postgres.stop()
+    yield folder
+    remove(folder)
+
+
+def test_help_names_every_command_and_is_quick() -> None:
+    began = time.monotonic()
+    result = handrail("--help")
+
+    assert result.returncode == 0
+    shown = [name for name, command in COMMANDS.items() if not command.hidden]
+    assert re.findall(r"^  ([a-z-]+) ", result.stdout, re.MULTILINE) == shown
+    assert time.monotonic() - began < 2
+
+
+@pytest.mark.parametrize(
+    "name", [n for n, c in COMMANDS.items() if c.target.startswith("handrail.config")]
+)
+def test_each_command_of_ours_explains_itself(name: str) -> None:
+    result = handrail(name, "--help")
+
+    assert result.returncode == 0, result.stderr
+    assert "usage" in result.stdout.lower()
+
+
+def test_a_slip_of_the_pen() -> None:
+    result = handrail("bakcup")
+
+    assert result.returncode == 2
+    assert result.stderr == (
+        "handrail: There is no command bakcup. Did you mean backup? See: handrail --help\n"
+    )
+
+
+@pytest.mark.parametrize("command", ["release-outbound", "migrate", "doctor"])
+def test_without_an_installation_it_is_told_how_to_get_one(folder: Path, command: str) -> None:
+    result = handrail(command, folder=folder)
+
+    assert result.returncode != 0
+    assert "HANDRAIL_DATABASE_URL is not set" in result.stdout + result.stderr
+    assert "handrail run" in result.stdout + result.stderr
+    assert "Traceback" not in result.stderr
+    assert not (folder / "var").exists()
+
+
+def test_run_starts_everything_and_stops_it(running: Running) -> None:
+    assert f"http://localhost:{running.port}" in running.output()
+    assert running.status("/readyz") == 200
+    assert {"postgres", "web"} <= set(running.pids())
+
+    assert running.stop() == 0
+    assert list_users_of(running.folder) == []
+    assert "Traceback" not in running.output()
+
+
+def test_ctrl_c_stops_it_and_a_second_start_goes_on_with_the_same_data(running: Running) -> None:
+    control = running.folder / "var" / "data" / "cluster" / "global" / "pg_control"
+    identifier = control.read_bytes()[:8]
+    os.killpg(running.process.pid, signal.SIGINT)
+    assert running.process.wait(30) == 0
+
+    again = Running(running.folder, running.port)
+    try:
+        again.wait_for("Handrail is ready", times=2)
+        assert control.read_bytes()[:8] == identifier
+    finally:
+        assert again.stop() == 0
+    assert list_users_of(running.folder) == []
+
+
+@pytest.mark.parametrize("name", ["web", "postgres"])
+def test_one_that_is_killed_is_started_again(lasting: Running, name: str) -> None:
+    before = lasting.pids()
+    os.kill(before[name], signal.SIGKILL)
+
+    words = {"web": "web ended (killed by SIGKILL)", "postgres": "The database server is back."}
+    lasting.wait_for(words[name])
+    deadline = time.monotonic() + 30
+    while lasting.status("/readyz") != 200:
+        assert time.monotonic() < deadline, lasting.output()
+        time.sleep(0.1)
+    after = lasting.pids()
+    assert after[name] != before[name]
+    if name == "web":
+        assert {**after, "web": 0} == {**before, "web": 0}
+
+
+def test_after_a_kill_of_everything_it_starts_again(running: Running) -> None:
+    for pid in [running.process.pid, *running.pids().values()]:
+        os.kill(pid, signal.SIGKILL)
+    running.process.wait()
+
+    again = Running(running.folder, running.port)
+    try:
+        again.wait_for("Handrail is ready", times=2)
+    finally:
+        assert again.stop() == 0
+
+
+def test_nothing_outlives_a_killed_run(running: Running) -> None:
+    pids = running.pids().values()
+    running.process.kill()
+    running.process.wait()
+    deadline = time.monotonic() + 15
+    while any(Path(f"/proc/{pid}").exists() for pid in pids):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_each_process_has_its_own_passwords_only(lasting: Running) -> None:
+    own = {
+        "web": {DatabaseRole.WEB, DatabaseRole.INGRESS},
+        "applier": {DatabaseRole.WORKER},
+        "worker": {DatabaseRole.WORKER},
+        "sandbox": set(),
+        "postgres": set(),
+    }
+    path = (lasting.folder / "var" / "data").resolve() / "passwords.json"
+    passwords = json.loads(path.read_text())
+    for name, pid in lasting.pids().items():
+        seen = Path(f"/proc/{pid}/environ").read_text()
+        arguments = Path(f"/proc/{pid}/cmdline").read_text()
+        assert {r for r in DatabaseRole if passwords[r.value] in seen} == own[name], name
+        assert passwords["superuser"] not in seen
+        assert not any(password in arguments for password in passwords.values())
+
+
+def test_a_second_run_in_the_same_folder_is_refused(lasting: Running) -> None:
+    result = handrail("run", folder=lasting.folder, PORT=str(find_free_port()))
+
+    assert result.returncode == 1
+    assert f"kill {lasting.process.pid}" in result.stderr
+    assert lasting.status("/readyz") == 200
+
+
+def test_a_port_in_use_is_told(folder: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        result = handrail("run", folder=folder, PORT=str(port))
+
+    assert result.returncode == 1
+    assert result.stderr == (
+        f"handrail: Port {port} of 127.0.0.1 is in use by another program. Stop that, or "
+        f"choose another one, for instance: PORT={port + 1} make run\n"
+    )
+    assert not (folder / "var").exists()
+
+
+def test_commands_work_while_it_runs_and_while_it_does_not(running: Running) -> None:
+    for _ in range(2):
+        result = handrail("release-outbound", folder=running.folder)
+        assert (result.returncode, result.stdout) == (0, "Nothing was held.\n"), result.stderr
+        if running.process.poll() is None:
+            running.stop()
+    assert list_users_of(running.folder) == []
+
+
+def test_doctor_finds_nothing_wrong(installed: Path) -> None:
+    result = handrail("doctor", folder=installed)
+
+    assert result.returncode == 0, result.stdout
+    assert {line.split()[0] for line in result.stdout.splitlines()} == {"ok"}
+    for subject in ("configuration", "handrail_ingress", "durability", "locale", "migrations"):
+        assert subject in result.stdout
+
+
+@contextlib.contextmanager
+def administrator(folder: Path) -> Iterator[psycopg.Connection[tuple[object, ...]]]:
+    with (
+        EmbeddedPostgres(folder / "var" / "data", say=lambda _: None) as postgres,
+        psycopg.connect(postgres.admin_dsn("handrail"), autocommit=True) as admin,
+    ):
+        yield admin
+
+
+@pytest.mark.parametrize(
+    ("harm", "mend", "words"),
+    [
+        (
+            "alter role handrail_web bypassrls",
+            "alter role handrail_web nobypassrls",
+            "handrail_web: handrail_web bypasses row security. Mend: ALTER ROLE handrail_web NOBYPASSRLS",
+        ),
+        (
+            "alter role handrail_ingress nologin",
+            "alter role handrail_ingress login",
+            "handrail_ingress: cannot sign in",
+        ),
+        (
+            "alter role handrail_worker set synchronous_commit = off",
+            "alter role handrail_worker reset synchronous_commit",
+            "handrail_worker: synchronous_commit is off",
+        ),
+        (
+            "update django_migrations set app = 'x' where app = 'sessions'",
+            "update django_migrations set app = 'sessions' where app = 'x'",
+            "migrations: pending: sessions.0001_initial. Mend: handrail migrate",
+        ),
+    ],
+)
+def test_doctor_says_what_is_wrong_and_how_to_mend_it(
+    installed: Path, harm: str, mend: str, words: str
+) -> None:
+    with administrator(installed) as admin:
+        admin.execute(harm.encode())
+    result = handrail("doctor", folder=installed)
+    with administrator(installed) as admin:
+        admin.execute(mend.encode())
+
+    assert result.returncode == 1
+    wrong = [line for line in result.stdout.splitlines() if line.startswith("WRONG")]
+    assert any(line.startswith(f"WRONG  {words}") for line in wrong), result.stdout
+
+
+def test_doctor_sees_open_secrets_and_a_wrong_setting(installed: Path) -> None:
+    secrets = (installed / "var" / "data").resolve() / "secrets.json"
+    secrets.chmod(0o644)
+    result = handrail("doctor", folder=installed, HANDRAIL_SERVICE_TOKEN="short")
+    secrets.chmod(0o600)
+
+    assert result.returncode == 1
+    assert f"WRONG  {secrets}: mode 0644. Mend: chmod 600 {secrets}" in result.stdout
+    assert "HANDRAIL_SERVICE_TOKEN is shorter than 32 characters" in result.stdout
+
+
+def test_lost_keys_are_told(installed: Path) -> None:
+    secrets = (installed / "var" / "data").resolve() / "secrets.json"
+    aside = secrets.rename(secrets.with_name("aside"))
+    try:
+        result = handrail("run", folder=installed, PORT=str(find_free_port()))
+    finally:
+        aside.rename(secrets)
+
+    assert result.returncode == 1
+    assert "secrets.json is missing" in result.stderr
+    assert "Put it back" in result.stderr
+
+
+def test_backup_and_restore(installed: Path) -> None:
+    with administrator(installed) as admin:
+        admin.execute("insert into django_session values ('alice', '', now())")
+    made = handrail("backup", "one.backup", folder=installed)
+    assert made.returncode == 0, made.stderr
+    assert (installed / "one.backup").stat().st_mode & 0o777 == 0o600
+
+    with administrator(installed) as admin:
+        admin.execute("update django_session set session_key = 'bob'")
+    restored = handrail("restore", "one.backup", folder=installed)
+    assert restored.returncode == 0, restored.stderr
+    assert "handrail_before_restore" in restored.stdout
+
+    with administrator(installed) as admin:
+        assert admin.execute("select session_key from django_session").fetchall() == [("alice",)]
+        assert admin.execute("select outbound_held from installation").fetchall() == [(True,)]
+    assert handrail("doctor", folder=installed).returncode == 0
+    released = handrail("release-outbound", folder=installed)
+    assert released.stdout == "Calls and mail go out again.\n"
+    with administrator(installed) as admin:
+        assert admin.execute("select outbound_held from installation").fetchall() == [(False,)]
+
+    again = handrail("restore", "one.backup", folder=installed)  # the one kept before is replaced
+    assert again.returncode == 0, again.stderr
+    handrail("release-outbound", folder=installed)
+
+
+def read_walls(folder: Path) -> list[list[tuple[object, ...]]]:
+    """Return all that keeps people apart in the database: owners, rights, policies, settings."""
+    questions = [
+        """
+        select c.relname, c.relrowsecurity, c.relforcerowsecurity, c.relowner::regrole::text,
+          c.relacl::text,
+          (select array_agg(p.polname::text order by 1) from pg_policy p where p.polrelid = c.oid)
+        from pg_class c where c.relnamespace = 'public'::regnamespace order by 1
+        """,
+        """
+        select p.oid::regprocedure::text, proowner::regrole::text, prosecdef, proconfig::text,
+          (select array_agg(a::text order by 1) from unnest(proacl) a)
+        from pg_proc p where pronamespace = 'public'::regnamespace order by 1
+        """,
+        """
+        select setrole::regrole::text, setconfig from pg_db_role_setting
+        join pg_database d on d.oid = setdatabase where datname = current_database() order by 1
+        """,
+        "select nspowner::regrole::text, nspacl::text from pg_namespace where nspname = 'public'",
+        "select datdba::regrole::text, datacl::text from pg_database where datname = 'handrail'",
+    ]
+    with administrator(folder) as admin:
+        return [admin.execute(question.encode()).fetchall() for question in questions]
+
+
+def test_a_restored_database_has_its_walls(installed: Path) -> None:
+    before = read_walls(installed)
+    assert handrail("backup", "walls.backup", folder=installed).returncode == 0
+    assert handrail("restore", "walls.backup", folder=installed).returncode == 0
+    after = read_walls(installed)
+    handrail("release-outbound", folder=installed)
+
+    assert after == before
+    assert all(before)
+
+
+def test_a_backup_is_taken_while_it_runs_but_not_restored(lasting: Running) -> None:
+    made = handrail("backup", "live.backup", folder=lasting.folder)
+    assert made.returncode == 0, made.stderr
+
+    refused = handrail("restore", "live.backup", folder=lasting.folder)
+    assert refused.returncode == 1
+    assert f"kill {lasting.process.pid}" in refused.stderr
+    assert lasting.status("/readyz") == 200
+
+
+def test_a_backup_overwrites_nothing(installed: Path) -> None:
+    (installed / "kept").write_text("dear to me")
+    result = handrail("backup", "kept", folder=installed)
+
+    assert result.returncode == 1
+    assert result.stderr == "handrail: kept exists already. Give another name.\n"
+    assert (installed / "kept").read_text() == "dear to me"
+
+
+def test_a_backup_that_cannot_be_written_is_told(installed: Path) -> None:
+    result = handrail("backup", "no/such/folder", folder=installed)
+
+    assert result.returncode == 1
+    assert "cannot be written: No such file or directory" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (None, "cannot be read: No such file or directory"),
+        (b"not a backup", "is no backup made by `handrail backup`"),
+        (b"PGDMP but broken", "pg_restore did not succeed"),
+    ],
+)
+def test_what_is_no_backup_replaces_nothing(
+    installed: Path, content: bytes | None, words: str
+) -> None:
+    file = installed / "file"
+    file.unlink(missing_ok=True)
+    if content is not None:
+        file.write_bytes(content)
+    result = handrail("restore", "file", folder=installed)
+
+    assert result.returncode == 1
+    assert words in result.stderr
+    assert handrail("doctor", folder=installed).returncode == 0
+
+
+def test_a_backup_of_another_program_replaces_nothing(installed: Path) -> None:
+    from handrail.config.embedded_home import find_binaries
+
+    with EmbeddedPostgres(installed / "var" / "data", say=lambda _: None) as postgres:
+        subprocess.run(
+            [
+                find_binaries() / "pg_dump",
+                "-Fc",
+                f"--file={installed / 'foreign'}",
+                postgres.admin_dsn(),
+            ],
+            check=True,
+        )
+    result = handrail("restore", "foreign", folder=installed)
+
+    assert result.returncode == 1
+    assert "not one of Handrail. Nothing was replaced." in result.stderr
+    assert handrail("doctor", folder=installed).returncode == 0
+
+
+@pytest.fixture
+def variables() -> Iterator[dict[str, str]]:
+    folder = make_server_folder()
+    with EmbeddedPostgres(folder / "data", tcp=True) as postgres:
+        admin = psycopg.conninfo.conninfo_to_dict(postgres.admin_dsn())
+        own = {role.password_variable: f"password of {role}" for role in DatabaseRole}
+        yield own | {
+            "HANDRAIL_DATABASE_URL": f"postgresql://127.0.0.1:{postgres.port}/training",
+            "HANDRAIL_DATABASE_ADMIN_URL": (
+                f"postgresql://postgres:{admin['password']}@127.0.0.1:{postgres.port}/postgres"
+            ),
+            "HANDRAIL_SECRET_KEYS": "k:" + "A" * 43,
+            "HANDRAIL_DJANGO_SECRET_KEYS": "d" * 50,
+            "HANDRAIL_BASE_URL": "https://handrail.example.org",
+            "HANDRAIL_MAIL_URL": "smtp://mail.example.org",
+        }
+    remove(folder)
+
+
+def test_a_server_of_ones_own_from_nothing_to_restored(
+    folder: Path, variables: dict[str, str]
+) -> None:
+    missing = handrail(
+        "migrate", folder=folder, HANDRAIL_DATABASE_URL=variables["HANDRAIL_DATABASE_URL"]
+    )
+    assert missing.returncode == 78
+    assert "HANDRAIL_DATABASE_PASSWORD_OWNER is not set." in missing.stderr
+
+    made = handrail("setup-database", folder=folder, **variables)
+    assert made.returncode == 0, made.stderr
+    assert handrail("doctor", folder=folder, **variables).returncode == 1
+    migrated = handrail("migrate", folder=folder, **variables)
+    assert migrated.returncode == 0, migrated.stderr
+    examined = handrail("doctor", folder=folder, **variables)
+    assert examined.returncode == 0, examined.stdout
+
+    backed = handrail("backup", "b", folder=folder, **variables)
+    assert backed.returncode == 0, backed.stderr
+    restored = handrail("restore", "b", folder=folder, **variables)
+    assert restored.returncode == 0, restored.stderr
+    assert "training_before_restore" in restored.stdout
+
+    with psycopg.connect(
+        variables["HANDRAIL_DATABASE_URL"],
+        user="handrail_web",
+        password=variables["HANDRAIL_DATABASE_PASSWORD_WEB"],
+    ):
+        busy = handrail("restore", "b", folder=folder, **variables)
+    assert busy.returncode == 1
+    assert "Stop every web, applier and worker process" in busy.stderr
+    assert not (folder / "var").exists()
