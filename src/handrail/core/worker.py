@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import psycopg
 from django.conf import settings
+from django.utils.module_loading import import_string
 
 from handrail.core.outbound import OutboundPool
 from handrail.core.service_connection import DatabaseAway
@@ -34,25 +35,18 @@ class WorkerContext:
 
 
 Service = Callable[[WorkerContext], Awaitable[None]]
-_services: dict[str, Service] = {}
+"""Runs until the context's `stop` is set, then finishes what is under way."""
+_services: dict[str, str] = {}
 
 
-def register_service(name: str, service: Service) -> None:
-    """Take a service of the worker process: it runs until `stop` is set. The last one stands."""
-    _services[name] = service
+def register_service(name: str, function: str) -> None:
+    """Take a service by the dotted path of its `Service`, imported when the worker starts."""
+    _services[name] = function
 
 
-def list_services() -> list[str]:
-    """The names of the registered services."""
-    return sorted(_services)
-
-
-async def run_worker(stop: asyncio.Event, *, only: frozenset[str] = frozenset()) -> None:
-    """Run the services (`only` these, where any are named) until `stop` is set.
-
-    Returns when all have finished what was under way, at the latest after `STOP_SECONDS`.
-    """
-    context = WorkerContext(
+def make_context(stop: asyncio.Event) -> WorkerContext:
+    """What services share, by the settings."""
+    return WorkerContext(
         dsn=settings.HANDRAIL_SECRET_DSNS["worker"],
         stop=stop,
         pool=OutboundPool(
@@ -61,9 +55,17 @@ async def run_worker(stop: asyncio.Event, *, only: frozenset[str] = frozenset())
             first_pause_seconds=settings.HANDRAIL_RETRY_BASE_SECONDS,
         ),
     )
+
+
+async def run_worker(stop: asyncio.Event, *, only: frozenset[str] = frozenset()) -> None:
+    """Run the services (`only` these, where any are named) until `stop` is set.
+
+    Returns when all have finished what was under way, at the latest after `STOP_SECONDS`.
+    """
+    context = make_context(stop)
     tasks = [
-        asyncio.create_task(_keep_running(name, service, context), name=name)
-        for name, service in _services.items()
+        asyncio.create_task(_keep_running(name, import_string(function), context), name=name)
+        for name, function in _services.items()
         if not only or name in only
     ]
     try:
