@@ -69,6 +69,10 @@ class ScriptedPartner(socketserver.ThreadingTCPServer):
     def answer(self, *replies: bytes) -> None:
         self._script.extend(replies)
 
+    def forget(self) -> None:
+        """Forget the replies that nobody asked for."""
+        self._script.clear()
+
     def wait_for_request(self) -> None:
         assert self._asked.wait(10)
 

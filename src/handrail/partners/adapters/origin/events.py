@@ -29,11 +29,11 @@ _CERTIFICATE = CertificateFields()
 
 def translate_event(sheet: Sheet, message: Mapping[str, object]) -> PartnerFact:
     """The one fact in a webhook; raises as `Adapter.translate` says."""
-    event = read_text(message, "event")
-    if not event:
+    event = message.get("event")
+    if not isinstance(event, str) or not event:
         raise Unintelligible("event is missing")
     if event not in _TIMES:
-        raise Ignored(f"we do not use the event {event[:100]}")
+        raise Ignored(f"we do not use the event {read_text(message, 'event')[:100]}")
     kind, time_field = _TIMES[event]
     data = as_object(message.get("data"))
     occurred_at = read_time(message, "timestamp")
