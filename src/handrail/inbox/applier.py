@@ -106,6 +106,7 @@ class Applier:
         if time.monotonic() - self._swept_at >= self._rhythm:
             self._swept_at = time.monotonic()
             claims.sweep_waiting(self._connection)
+            claims.tell_attention_list(self._connection)
         claimed, settlements = self._apply_batch()
         waiting = {each.id for each in settlements if each.status == "waiting"}
         parked = [each.id for each in claimed if each.is_first_look and each.id in waiting]

@@ -158,3 +158,8 @@ def sweep_waiting(connection: Connection) -> None:
     waits for somebody who is about to wake that event.
     """
     connection.execute(_SWEEP)
+
+
+def tell_attention_list(connection: Connection) -> None:
+    """Put what the ingress noticed (conflicting and refused messages) on the attention list."""
+    connection.execute("select tell_about_webhooks()")

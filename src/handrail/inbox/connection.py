@@ -31,7 +31,7 @@ class IngressConnection:
         self._not_before = 0.0
 
     async def fetch(self, query: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
-        """Run a statement and return its rows.
+        """Run a statement, which may be run twice, and return its rows.
 
         Raises:
             DatabaseAway: no connection, or it was lost, or no room or no time for the statement.
@@ -40,19 +40,36 @@ class IngressConnection:
         """
         try:
             async with asyncio.timeout(self._patience):
-                connection = self._connection or await self._connect()
-                cursor = connection.cursor(binary=True)
-                await cursor.execute(query, parameters)
-                return await cursor.fetchall()
+                return await self._fetch_again(query, parameters)
         except TimeoutError as error:
             await self.close()
             raise DatabaseAway(f"no answer within {self._patience:g} seconds") from error
         except (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure):
             raise
         except psycopg.OperationalError as error:
-            if self._connection is not None and self._connection.broken:
+            if self._is_lost():
                 await self.close()
             raise DatabaseAway(str(error).partition("\n")[0]) from error
+
+    async def _fetch_again(self, query: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
+        """Run it; over a new connection if the old one was lost, as all of ours may be repeated."""
+        is_new = self._connection is None
+        try:
+            return await self._fetch(query, parameters)
+        except psycopg.OperationalError:
+            if is_new or not self._is_lost():
+                raise
+            await self.close()
+            return await self._fetch(query, parameters)
+
+    async def _fetch(self, query: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
+        connection = self._connection or await self._connect()
+        cursor = connection.cursor(binary=True)
+        await cursor.execute(query.encode(), parameters)
+        return await cursor.fetchall()
+
+    def _is_lost(self) -> bool:
+        return self._connection is not None and self._connection.broken
 
     async def _connect(self) -> psycopg.AsyncConnection[tuple[Any, ...]]:
         if time.monotonic() < self._not_before:

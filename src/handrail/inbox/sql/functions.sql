@@ -4,7 +4,8 @@
 -- one place a message; so do the last four, one place an endpoint.
 -- Returns a letter for each message: n new, s seen before, c the same id with other bytes (kept apart),
 -- u unknown endpoint; then one for each counted endpoint: k counted, l locked by somebody (count later).
--- Nothing here waits for a person's transaction. Rows are written in the order of their keys, so that two
+-- Nothing here waits for somebody else's transaction: no foreign key is checked, no lock waited for; even the
+-- attention list is told later (tell_about_webhooks). Rows are written in the order of their keys, so that two
 -- batches cannot wait for each other in a circle; received_at keeps the order of arrival.
 create or replace function store_webhook_events(
   p_endpoint_ids uuid[], p_event_ids text[], p_bodies bytea[], p_content_types text[], p_sent_at timestamptz[],
@@ -14,8 +15,6 @@ declare
   v_now timestamptz := clock_timestamp();
   v_stored uuid[];
   v_letters text := repeat('n', cardinality(p_event_ids));
-  v_conflict record;
-  v_endpoint record;
 begin
   if v_letters <> '' then
     with stored as (
@@ -37,24 +36,16 @@ begin
   end if;
 
   if coalesce(cardinality(v_stored), 0) < cardinality(p_event_ids) then
-    for v_conflict in
-      insert into webhook_event_conflicts (webhook_event_id, endpoint_id, organization_id, event_id, digest, body,
-                                           content_type, received_at)
-      select e.id, e.endpoint_id, e.organization_id, e.event_id, sha256(i.body), i.body, i.content_type,
-             v_now + i.n * interval '1 microsecond'
-      from unnest(p_endpoint_ids, p_event_ids, p_bodies, p_content_types)
-           with ordinality as i (endpoint_id, event_id, body, content_type, n)
-      join webhook_events e on e.endpoint_id = i.endpoint_id and e.event_id = i.event_id
-      where e.digest <> sha256(i.body)
-      order by i.endpoint_id, i.event_id, i.n
-      on conflict (endpoint_id, event_id, digest) do nothing
-      returning *
-    loop
-      perform open_attention(
-        v_conflict.organization_id, 'webhook_conflict', v_conflict.id,
-        'The partner sent two different messages with the same event id. The first one counts.',
-        jsonb_build_object('event_id', v_conflict.event_id, 'webhook_event_id', v_conflict.webhook_event_id));
-    end loop;
+    insert into webhook_event_conflicts (webhook_event_id, endpoint_id, organization_id, event_id, digest, body,
+                                         content_type, received_at)
+    select e.id, e.endpoint_id, e.organization_id, e.event_id, sha256(i.body), i.body, i.content_type,
+           v_now + i.n * interval '1 microsecond'
+    from unnest(p_endpoint_ids, p_event_ids, p_bodies, p_content_types)
+         with ordinality as i (endpoint_id, event_id, body, content_type, n)
+    join webhook_events e on e.endpoint_id = i.endpoint_id and e.event_id = i.event_id
+    where e.digest <> sha256(i.body)
+    order by i.endpoint_id, i.event_id, i.n
+    on conflict (endpoint_id, event_id, digest) do nothing;
 
     select string_agg(case when e.id is null then 'u'
                            when e.digest <> sha256(i.body) then 'c'
@@ -70,30 +61,21 @@ begin
   if cardinality(p_counted_ids) = 0 then
     return v_letters;
   end if;
-  for v_endpoint in
-    select c.*, p.id, p.organization_id
-    from unnest(p_counted_ids, p_refused, p_refused_reasons, p_repeated)
-         with ordinality as c (endpoint_id, refused, reason, repeated, n)
-    left join lateral (select id, organization_id from webhook_endpoints where id = c.endpoint_id
-                       for no key update skip locked) p on true
-    order by c.n
-  loop
-    v_letters := v_letters || case when v_endpoint.id is null then 'l' else 'k' end;
-    update webhook_endpoints
-    set refused_count = refused_count + v_endpoint.refused,
-        last_refused_at = case when v_endpoint.refused > 0 then v_now else last_refused_at end,
-        last_refused_reason = case when v_endpoint.refused > 0 then v_endpoint.reason else last_refused_reason end,
-        repeated_count = repeated_count + v_endpoint.repeated
-    where id = v_endpoint.id;
-    if v_endpoint.refused > 0 and v_endpoint.id is not null and not exists (
-         select from attention_items
-         where kind = 'webhook_refused' and subject_id = v_endpoint.id and resolved_at is null) then
-      perform open_attention(
-        v_endpoint.organization_id, 'webhook_refused', v_endpoint.id,
-        'Messages that claim to come from this partner are refused: ' || v_endpoint.reason
-        || '. Compare the secret here with the one at the partner.');
-    end if;
-  end loop;
+  with locked as materialized (
+    select id from webhook_endpoints where id = any (p_counted_ids) for no key update skip locked
+  ), counted as (
+    update webhook_endpoints p
+    set refused_count = refused_count + c.refused,
+        last_refused_at = case when c.refused > 0 then v_now else last_refused_at end,
+        last_refused_reason = case when c.refused > 0 then c.reason else last_refused_reason end,
+        repeated_count = repeated_count + c.repeated
+    from unnest(p_counted_ids, p_refused, p_refused_reasons, p_repeated) as c (id, refused, reason, repeated)
+    where p.id = c.id and p.id in (select id from locked)
+    returning p.id
+  )
+  select v_letters || string_agg(case when counted.id is null then 'l' else 'k' end, '' order by c.n)
+  into v_letters
+  from unnest(p_counted_ids) with ordinality as c (id, n) left join counted on counted.id = c.id;
   return v_letters;
 end
 $$;
@@ -105,6 +87,36 @@ call grant_machine_function(
 alter function store_webhook_events(
   uuid[], text[], bytea[], text[], timestamptz[], uuid[], integer[], text[], integer[])
   set plan_cache_mode = 'force_generic_plan' set enable_seqscan = off;
+
+-- Put on the attention list what the ingress noticed since; the applier calls it again and again.
+create or replace function tell_about_webhooks() returns void language sql as $$
+  with told as (
+    update webhook_event_conflicts set told = true
+    where id in (select id from webhook_event_conflicts where not told order by id limit 100
+                 for no key update skip locked)
+    returning *
+  )
+  select open_attention(
+    organization_id, 'webhook_conflict', id,
+    'The partner sent two different messages with the same event id. The first one counts.',
+    jsonb_build_object('event_id', event_id, 'webhook_event_id', webhook_event_id))
+  from told;
+
+  with told as (
+    update webhook_endpoints set told_refused_count = refused_count
+    where id in (select id from webhook_endpoints where refused_count > told_refused_count order by id limit 100
+                 for no key update skip locked)
+    returning *
+  )
+  select open_attention(
+    organization_id, 'webhook_refused', id,
+    'Messages that claim to come from this partner are refused: ' || last_refused_reason
+    || '. Compare the secret here with the one at the partner.',
+    jsonb_build_object('endpoint', key, 'refused', refused_count), null, provider_id)
+  from told;
+$$;
+revoke all on function tell_about_webhooks() from public;
+grant execute on function tell_about_webhooks() to handrail_worker;
 
 -- Have waiting events looked at again: the partner's enrollment ids were just stored in this transaction.
 -- Returns how many there were. What is parked while this runs is found by the applier's own second look.

@@ -11,6 +11,7 @@ create table webhook_endpoints (
   previous_secret bytea,
   previous_secret_ends_at timestamptz,
   refused_count bigint not null default 0,
+  told_refused_count bigint not null default 0,  -- of those the attention list has heard
   last_refused_at timestamptz,
   last_refused_reason text not null default '',
   repeated_count bigint not null default 0,  -- deliveries of an event that was stored before
@@ -21,6 +22,7 @@ create table webhook_endpoints (
   check ((previous_secret is null) = (previous_secret_ends_at is null))
 );
 create index webhook_endpoints_provider on webhook_endpoints (organization_id, provider_id);
+create index webhook_endpoints_untold on webhook_endpoints (id) where refused_count > told_refused_count;
 call protect_tenant_table('webhook_endpoints');
 create policy ingress_reads_live on webhook_endpoints for select to handrail_ingress using (archived_at is null);
 -- Secrets are for the ingress and for the service role, which sets them; no browser gets near them.
@@ -91,6 +93,7 @@ create table webhook_event_conflicts (
   body bytea,
   content_type text not null default '',
   received_at timestamptz not null default clock_timestamp(),
+  told boolean not null default false,  -- the attention list has heard of it
   dismissed_at timestamptz,
   dismissed_by uuid references profiles,
   dismissed_reason text,
@@ -100,6 +103,7 @@ create table webhook_event_conflicts (
 create index webhook_event_conflicts_event on webhook_event_conflicts (webhook_event_id);
 create index webhook_event_conflicts_open on webhook_event_conflicts (organization_id, received_at desc, id desc)
   where dismissed_at is null;
+create index webhook_event_conflicts_untold on webhook_event_conflicts (id) where not told;
 create index webhook_event_conflicts_dismissed_by on webhook_event_conflicts (dismissed_by)
   where dismissed_by is not null;
 call protect_tenant_table('webhook_event_conflicts');
@@ -109,7 +113,7 @@ grant select (id, webhook_event_id, endpoint_id, organization_id, event_id, dige
   on webhook_event_conflicts to handrail_web, handrail_readonly;
 grant insert on webhook_event_conflicts to handrail_machine;
 grant update (dismissed_at, dismissed_by, dismissed_reason) on webhook_event_conflicts to handrail_machine;
-grant update (body) on webhook_event_conflicts to handrail_worker;
+grant update (body, told) on webhook_event_conflicts to handrail_worker;
 
 -- What a person decided about an event; append-only.
 create table webhook_event_decisions (
