@@ -53,8 +53,8 @@ class Web:
         return status, json.loads(body)
 
 
-def start(server: TestServer, port: int) -> subprocess.Popen[str]:
-    environment = server.environment("web") | {"HANDRAIL_BIND": f"127.0.0.1:{port}"}
+def start(server: TestServer, port: int, **settings: str) -> subprocess.Popen[str]:
+    environment = server.environment("web") | {"HANDRAIL_BIND": f"127.0.0.1:{port}"} | settings
     return subprocess.Popen(
         [sys.executable, "-m", "handrail.config.cli", "web"],
         env=environment | {"HANDRAIL_DEBUG": "off"},
@@ -263,6 +263,33 @@ def test_sigterm_lets_the_process_end_in_peace(web: Web) -> None:
             process.kill()
 
     assert process.returncode in (0, -signal.SIGTERM)
+
+
+@pytest.mark.parametrize(
+    ("trusted", "status"), [("", 301), ("10.0.0.0/8", 301), ("127.0.0.0/8", 200)]
+)
+def test_only_a_trusted_proxy_may_say_that_it_was_https(
+    web: Web, trusted: str, status: int
+) -> None:
+    port = find_free_port()
+    settings = {
+        "HANDRAIL_BASE_URL": "https://handrail.example.org",
+        "HANDRAIL_TRUSTED_PROXIES": trusted,
+    }
+    with start(web.server, port, **settings) as process:
+        try:
+            behind = Web(web.server, port, process)
+            wait_until_up(behind)
+            asked = {"Host": "handrail.example.org", "X-Forwarded-Proto": "https"}
+            found, headers, _ = behind.ask("/accounts/login/", headers=asked)
+            assert found == status
+            if status == 200:
+                assert headers["strict-transport-security"] == "max-age=31536000"
+                assert headers["set-cookie"].startswith("__Host-csrf=")
+                assert "Secure" in headers["set-cookie"]
+            assert behind.ask("/healthz")[0] == 200
+        finally:
+            process.kill()
 
 
 def test_a_wrong_configuration_ends_with_78_and_all_problems(web: Web) -> None:
