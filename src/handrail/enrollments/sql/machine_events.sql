@@ -136,15 +136,8 @@ begin
     from decided d, enrollments en
     where d.kind = 'progress.updated' and d.why_not is null and d.percent is not null
       and en.organization_id = d.organization_id and en.learner_id = d.run_learner and s.enrollment_id = en.id
-      and s.partner_enrollment_id = d.run_id and s.status = 'in_progress'
+      and s.partner_enrollment_id = d.run_id and (s.status = 'in_progress') is true  -- by enrollment, not by status
       and s.progress is distinct from d.percent
-  ), needless as (
-    -- Done before we asked for it: what was not sent yet need not be sent.
-    update intents i set status = 'canceled', updated_at = now()
-    from decided d
-    where d.kind in ('course.completed', 'course.failed') and d.why_not is null
-      and d.old_status in ('requested', 'provisioning', 'needs_attention')
-      and i.partner_enrollment_id = d.run_id and i.status in ('queued', 'failed', 'needs_person') and not i.uncertain
   )
   select d.ref, case when d.why_not is not null then 'ignored' else 'applied' end, coalesce(d.why_not, ''),
          d.why_not is null and (
@@ -162,6 +155,7 @@ declare
   v_event partner_event;
   v_run partner_lms_enrollments;
   v_enrollment uuid;
+  v_intent uuid;
 begin
   foreach v_event in array p_events loop
     select * into v_run from partner_lms_enrollments where id = v_event.run_id;
@@ -182,10 +176,15 @@ begin
           || '. Reopen the step or keep the completion.', '{}', v_enrollment, v_run.provider_id);
       when v_event.kind in ('course.completed', 'course.failed') then
         perform close_attention('run', v_run.id, 'the partner reported a result');
-        perform close_attention('call', a.subject_id, 'the partner reported a result')
-        from attention_items a join intents i on i.id = a.subject_id
-        where a.enrollment_id = v_enrollment and a.resolved_at is null and a.kind = 'call'
-          and i.partner_enrollment_id = v_run.id and i.status = 'canceled';
+        -- Done before we asked for it: what was not sent yet need not be sent.
+        for v_intent in
+          update intents set status = 'canceled', updated_at = now()
+          where partner_enrollment_id = v_run.id and kind = 'enroll'
+            and status in ('queued', 'failed', 'needs_person') and not uncertain
+          returning id
+        loop
+          perform close_attention('call', v_intent, 'the partner reported a result');
+        end loop;
       else
         null;
     end case;
