@@ -2,16 +2,20 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from handrail.inbox import registry
+from handrail.inbox.applier import Applier
 from handrail.inbox.ingress import Limits
+from handrail.inbox.registry import register_handler
 from tests.databases import Database
+from tests.inbox.machine import Connection, Machine
 from tests.inbox.server import DatabaseProxy, Server, run_proxy
-from tests.inbox.world import World, make_world
+from tests.inbox.world import Endpoint, World, make_world
 
 Serve = Callable[..., Server]
 
@@ -62,3 +66,29 @@ def registered() -> Iterator[None]:
     registry._verifiers[:] = verifiers
     registry._handlers.clear()
     registry._handlers.update(handlers)
+
+
+@pytest.fixture
+def machine(world: World) -> Iterator[Machine]:
+    machine = Machine(world)
+    register_handler("partner", machine)
+    yield machine
+    world.admin.execute("drop table machine")
+
+
+@pytest.fixture
+def milady(world: World) -> Endpoint:
+    return world.make_endpoint("milady")
+
+
+@pytest.fixture
+def connection(database: Database) -> Iterator[Connection]:
+    with database.connect("worker") as connection:
+        yield connection
+
+
+@pytest.fixture
+def applier(connection: Connection) -> Applier:
+    applier = Applier(waiting=timedelta(hours=24))
+    applier.use(connection)
+    return applier

@@ -37,6 +37,10 @@ TROUBLE_SECONDS = 1.0
 RETRY_DELAYS = (1, 10, 60, 600, 3600)
 """Seconds until an event that raised is tried again; after the last it needs a person."""
 
+# Plans that were made while the tables were empty must not read them whole when they are full; an
+# event under which a statement runs away is one that fails.
+_OPTIONS = "-c enable_seqscan=off -c statement_timeout=30s"
+
 Handle = Callable[[Handler, Sequence[ParsedEvent]], Sequence[Settlement]]
 
 
@@ -47,7 +51,7 @@ def run_applier(stop: threading.Event) -> None:
     while not stop.is_set():
         try:
             with psycopg.connect(
-                dsn, autocommit=True, application_name="handrail_applier"
+                dsn, autocommit=True, application_name="handrail_applier", options=_OPTIONS
             ) as connection:
                 applier.run(connection, stop)
         except psycopg.OperationalError as error:

@@ -50,7 +50,7 @@ def _collect(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _read_integer(text: str) -> int:
-    if len(text) > _LONGEST_INTEGER:
+    if len(text) > _LONGEST_INTEGER and len(text.lstrip("-")) > _LONGEST_INTEGER:
         raise Unreadable(f"a whole number has more than {_LONGEST_INTEGER} digits")
     return int(text)
 

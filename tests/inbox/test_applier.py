@@ -1,0 +1,210 @@
+"""The applier: every event ends somewhere, once, in its order."""
+
+import hashlib
+import threading
+import time
+from collections.abc import Sequence
+from datetime import timedelta
+
+import pytest
+
+from handrail.inbox.applier import Applier
+from handrail.inbox.registry import Outcome, ParsedEvent, register_handler
+from tests.databases import Database
+from tests.inbox.machine import Connection, Machine, apply_all, read_status, run_until
+from tests.inbox.world import Endpoint, World
+
+
+def test_events_are_applied_once_in_the_order_of_arrival(
+    world: World, machine: Machine, milady: Endpoint, applier: Applier
+) -> None:
+    for number in (3, 1, 2):
+        world.store(milady, event_id=f"e{number}", age=timedelta(seconds=10 - number))
+
+    assert applier.apply_due() is True
+    assert applier.apply_due() is False
+
+    assert machine.applied == ["e1", "e2", "e3"]
+    assert machine.batches == [["e1", "e2", "e3"]]
+    columns = ("status", "reason", "kind", "attempts", "applied_at is not null")
+    assert world.events(*columns) == [("applied", "", "course.completed", 0, True)] * 3
+
+
+def test_the_handler_is_given_what_was_stored(
+    world: World, milady: Endpoint, applier: Applier
+) -> None:
+    taken: list[ParsedEvent] = []
+
+    def handle(_: Connection, events: Sequence[ParsedEvent], /) -> list[Outcome]:
+        taken.extend(events)
+        return [Outcome(event.id, "ignored", "nothing we use", "x.y", "enr-1") for event in events]
+
+    register_handler("partner", handle)
+    id = world.store(milady, {"a": [1, 2.5, "ü"]}, event_id="e1")
+    apply_all(applier)
+
+    ((received_at,),) = world.events("received_at")
+    assert taken == [
+        ParsedEvent(
+            *(id, milady.id, world.alice, milady.provider_id, "e1", received_at, None),
+            *({"a": [1, 2.5, "ü"]}, 0),
+        )
+    ]
+    assert world.events("status", "reason", "kind", "match_external_id") == [
+        ("ignored", "nothing we use", "x.y", "enr-1")
+    ]
+
+
+def test_a_large_batch_is_taken_in_portions(
+    world: World, machine: Machine, milady: Endpoint, connection: Connection
+) -> None:
+    for number in range(10):
+        world.store(milady, event_id=f"{number}", age=timedelta(seconds=100 - number))
+    applier = Applier(waiting=timedelta(hours=1), batch=4)
+    applier.use(connection)
+    apply_all(applier)
+
+    assert [len(batch) for batch in machine.batches] == [4, 4, 2]
+    assert machine.applied == [str(number) for number in range(10)]
+
+
+def test_a_batch_is_bounded_in_bytes_too(
+    world: World, machine: Machine, milady: Endpoint, applier: Applier
+) -> None:
+    body = b'{"a": "' + b"x" * (1024 * 1024 - 20) + b'"}'
+    for number in range(18):
+        world.store(milady, body, event_id=f"{number:02}", age=timedelta(seconds=100 - number))
+    apply_all(applier)
+
+    assert [len(batch) for batch in machine.batches] == [16, 2]
+    assert machine.applied == [f"{number:02}" for number in range(18)]
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b"[" * 100_000, "the JSON is nested too deep"),
+        (b'{"a": "\xff"}', "the text is not UTF-8 (byte 7)"),
+        (b'{"a": 1, "a": 2}', "the name 'a' is there twice in one object"),
+        (b'{"a": NaN}', "NaN is not a number in JSON"),
+        (b"", "the text is not JSON: Expecting value (line 1, column 1)"),
+    ],
+)
+def test_what_cannot_be_read_needs_a_person_and_its_neighbors_do_not(
+    *, world: World, machine: Machine, milady: Endpoint, applier: Applier, body: bytes, reason: str
+) -> None:
+    first, bad, last = (world.store(milady, b) for b in (b"{}", body, b"{}"))
+    apply_all(applier)
+
+    assert read_status(world, bad) == ("needs_attention", reason)
+    assert [read_status(world, event) for event in (first, last)] == [("applied", "")] * 2
+    assert len(machine.batches) == 1
+    assert world.rows(
+        "select organization_id, provider_id, kind, subject_id, cause from attention_items"
+    ) == [
+        (
+            *(world.alice, milady.provider_id, "webhook_event", bad),
+            f"A message of the partner needs a person: {reason}",
+        )
+    ]
+
+
+def test_bytes_that_were_changed_in_the_store_are_not_applied(
+    world: World, machine: Machine, milady: Endpoint, applier: Applier
+) -> None:
+    changed = world.store(milady, b"{}", digest=hashlib.sha256(b"{ }").digest())
+    erased = world.store(milady, body=b"", digest=hashlib.sha256(b"").digest())
+    world.admin.execute("update webhook_events set body = null where id = %s", [erased])
+    apply_all(applier)
+
+    assert read_status(world, changed) == (
+        "needs_attention",
+        "its bytes are not those that were received",
+    )
+    assert read_status(world, erased)[0] == "needs_attention"
+    assert machine.applied == []
+
+
+def test_a_kind_that_nobody_understands_needs_a_person(
+    world: World, milady: Endpoint, applier: Applier
+) -> None:
+    register_handler("partner", lambda _, events: [Outcome(e.id, "applied") for e in events])
+    stripe = world.value(
+        "insert into webhook_endpoints (key, kind) values ('stripe', 'stripe') returning id"
+    )
+    id = world.store(milady, endpoint_id=stripe, organization_id=None, provider_id=None)
+    apply_all(applier)
+
+    assert read_status(world, id) == (
+        "needs_attention",
+        "nothing here understands messages of a stripe endpoint",
+    )
+
+
+def test_two_appliers_share_the_work_and_apply_nothing_twice(
+    world: World, milady: Endpoint, machine: Machine, database: Database
+) -> None:
+    for number in range(200):
+        world.store(milady, event_id=f"{number}", age=timedelta(seconds=300 - number))
+
+    def work() -> None:
+        with database.connect("worker") as connection:
+            applier = Applier(waiting=timedelta(hours=1), batch=10)
+            applier.use(connection)
+            apply_all(applier)
+
+    threads = [threading.Thread(target=work) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert sorted(machine.applied, key=int) == [str(number) for number in range(200)]
+
+
+def test_what_another_applier_holds_is_left_to_it(
+    world: World, milady: Endpoint, machine: Machine, applier: Applier, database: Database
+) -> None:
+    held, free = world.store(milady, event_id="held"), world.store(milady, event_id="free")
+    with database.connect("worker", autocommit=False) as other:
+        other.execute("select from webhook_events where id = %s for no key update", [held])
+        apply_all(applier)
+        assert machine.applied == ["free"]
+    apply_all(applier)
+
+    assert machine.applied == ["free", "held"]
+    assert read_status(world, free) == ("applied", "")
+
+
+def test_a_notification_wakes_it(
+    world: World, milady: Endpoint, machine: Machine, connection: Connection
+) -> None:
+    stop = threading.Event()
+    thread = threading.Thread(
+        target=Applier(waiting=timedelta(hours=1)).run, args=[connection, stop]
+    )
+    thread.start()
+    time.sleep(0.3)  # It is idle now.
+    delays = []
+    for number in range(5):
+        began = time.monotonic()
+        with world.admin.transaction():
+            world.store(milady, event_id=f"{number}")
+            world.admin.execute("notify handrail_inbox")
+        while len(machine.applied) <= number:
+            time.sleep(0.001)
+        delays.append(time.monotonic() - began)
+    stop.set()
+    thread.join(5)
+
+    assert sorted(delays)[2] < 0.2
+
+
+def test_without_a_notification_it_looks_every_second(
+    world: World, milady: Endpoint, machine: Machine, connection: Connection
+) -> None:
+    threading.Timer(0.3, world.store, [milady]).start()
+    began = time.monotonic()
+    run_until(connection, lambda: bool(machine.applied))
+
+    assert time.monotonic() - began < 4
