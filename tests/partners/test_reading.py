@@ -143,7 +143,9 @@ def test_a_flag_is_true_or_false(value: Any) -> None:
         read_flag({"f": value}, "f")
 
 
-@pytest.mark.parametrize("url", ["https://p.example.org/a?b=1#c", "http://127.0.0.1:9100/x"])
+@pytest.mark.parametrize(
+    "url", ["https://p.example.org/a?b=1#c", "http://127.0.0.1:9100/x", "HTTPS://[2606::1]?x=1"]
+)
 def test_web_addresses_pass(url: str) -> None:
     assert read_url({"u": url}, "u") == url
 
@@ -161,6 +163,9 @@ NO_LINKS = [
     "https://p.example.org/" + "x" * 2000,
     "https://p.example.org/é",
     "HTTPS:/x",
+    "https://p.example.org\\@evil.example.org",
+    "https://[::1",
+    "https://p.example.org:99999999/",
     5,
     None,
 ]

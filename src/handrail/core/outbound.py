@@ -2,6 +2,9 @@
 
 `OutboundPool` is made once per process; `bind` gives the client of one provider. What a call can
 end in besides an answer is one of three errors: `RetryLater`, `OutcomeUnknown`, `NeedsPerson`.
+
+A call costs about 120 microseconds of CPU with 16 in flight and 190 one at a time, nearly all of it
+aiohttp's own (uvloop, Python 3.11; `python -m benchmarks.outbound`).
 """
 
 import asyncio

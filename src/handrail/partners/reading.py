@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
 from decimal import ROUND_DOWN, Decimal
 from typing import ParamSpec, TypeVar
-from urllib.parse import urlsplit
 
 from handrail.core.partner_words import clean_words
 from handrail.partners.protocol import NeedsPerson, ProviderConfig, Unintelligible
@@ -17,7 +16,10 @@ _LONGEST_ID = 200
 _ID_LIMIT = 10**30  # texts of numbers of 5,000 digits raise
 _LONGEST_URL = 2000
 _ID = re.compile(r"[^\x00-\x1f\x7f-\x9f\ud800-\udfff]*")
-_URL = re.compile(r"https?://[\x21-\x7e]+", re.IGNORECASE)
+_URL = re.compile(
+    r"https?://(?:[\w.-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?(?:[/?#][\x21-\x7e]*)?",
+    re.IGNORECASE | re.ASCII,
+)
 _CENT = Decimal("0.01")
 
 
@@ -152,10 +154,5 @@ def read_date(data: Mapping[str, object], name: str) -> date | None:
 def read_url(data: Mapping[str, object], name: str) -> str:
     """A web address for a link on our pages, "" when absent or unfit (javascript:, user info)."""
     value = data.get(name)
-    if not isinstance(value, str) or len(value) > _LONGEST_URL or not _URL.fullmatch(value):
-        return ""
-    try:
-        parts = urlsplit(value)
-    except ValueError:
-        return ""
-    return value if parts.hostname and parts.username is None else ""
+    fit = isinstance(value, str) and len(value) <= _LONGEST_URL and _URL.fullmatch(value)
+    return str(value) if fit else ""
