@@ -1,14 +1,20 @@
 """The partner of the benchmarks: honors idempotency keys, offers no look-up; and the processes that know it."""
 
+import asyncio
+import signal
 import sys
+from contextlib import ExitStack
+from importlib import import_module
 
-from handrail.config.cli import main
+import uvloop
+
+from handrail.config.cli import main, prepare
 from handrail.partners import registry
 from handrail.partners.adapters.origin import OriginAdapter
 from handrail.partners.adapters.origin.sheet import Sheet
-from handrail.partners.protocol import Offers
+from handrail.partners.protocol import Adapter, Offers
 
-adapter = OriginAdapter(
+adapter: Adapter = OriginAdapter(
     Sheet(
         name="bench",
         offers=Offers(find_account=False, find_enrollment=False, idempotency_hours=24),
@@ -33,12 +39,25 @@ def register() -> None:
     registry.load_adapters()["bench"] = adapter
 
 
-if __name__ == "__main__":
-    # `python -m benchmarks.adapter applier`: a process of ours that knows the adapter; the worker makes
-    # calls to partners and nothing else, so that no certificate is rendered while calls are measured.
-    register()
-    if sys.argv[1:] == ["worker"]:
-        from handrail.core import worker
+def run_calls() -> None:
+    """Be a worker that makes calls and nothing else: no certificate is rendered while calls are measured."""
+    with ExitStack() as stack:
+        prepare("worker", stack)
+        # Only now, with Django set up, is there a worker to import.
+        run_worker = import_module("handrail.core.worker").run_worker
 
-        worker.run_worker.__kwdefaults__["only"] = frozenset({"provisioning"})
-    main()
+        async def run() -> None:
+            stop = asyncio.Event()
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+            await run_worker(stop, only=frozenset({"provisioning"}))
+
+        uvloop.run(run())
+
+
+if __name__ == "__main__":
+    # `python -m benchmarks.adapter applier`: a process of ours that knows the adapter.
+    register()
+    if sys.argv[1:] == ["calls"]:
+        run_calls()
+    else:
+        main()

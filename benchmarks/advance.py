@@ -7,7 +7,6 @@ journey with Django's ORM, in alternating pairs on the same database.
 
 import hashlib
 import json
-import os
 import subprocess
 import sys
 import time
@@ -23,7 +22,6 @@ from benchmarks.data import (
     make_school,
     start,
 )
-from handrail.config.environment import DatabaseRole
 
 EVENTS = 10_000
 QUICK_EVENTS = 5_000
@@ -67,9 +65,8 @@ def store_reports(bench: Bench, db: Connection, school: School, count: int) -> N
     ).fetchall()
     endpoint = db.execute("select id from webhook_endpoints where key = 'p1'").fetchone()
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    with db.cursor().copy(
-        "copy webhook_events (endpoint_id, organization_id, provider_id, event_id, digest, body, content_type) from stdin"
-    ) as copy:
+    columns = "endpoint_id, organization_id, provider_id, event_id, digest, body, content_type"
+    with db.cursor().copy(f"copy webhook_events ({columns}) from stdin") as copy:
         for number, (external,) in enumerate(rows):
             data = {"enrollmentId": external, "completedAt": now}
             body = json.dumps(
@@ -96,54 +93,10 @@ def apply_in_process(bench: Bench, which: str) -> float:
     if which == "orm":  # It writes what only the machine may: as the superuser, past all walls.
         environment["BENCH_DSN"] = bench.local.postgres.admin_dsn("handrail")
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.advance", which],
+        [sys.executable, "-m", "benchmarks.apply", which],
         env=environment,
         check=True,
         stdout=subprocess.PIPE,
         text=True,
     )
     return float(done.stdout.split()[-1])
-
-
-def main(which: str) -> None:
-    """Be the process that applies."""
-    import django
-    import psycopg
-    from django.conf import settings
-
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "handrail.config.settings")
-    django.setup()
-    from benchmarks.adapter import register
-
-    register()
-    if which == "orm":
-        from psycopg.conninfo import conninfo_to_dict
-
-        from benchmarks.orm import apply_all
-
-        parts = conninfo_to_dict(os.environ["BENCH_DSN"])
-        settings.DATABASES["default"].update(USER=parts["user"], PASSWORD=parts["password"])
-        from django.db import connection
-
-        connection.settings_dict.update(USER=parts["user"], PASSWORD=parts["password"])
-        connection.ensure_connection()
-        began = time.perf_counter()
-        apply_all()
-    else:
-        from datetime import timedelta
-
-        from handrail.inbox.applier import Applier
-
-        applier = Applier(waiting=timedelta(hours=24))
-        with psycopg.connect(
-            settings.HANDRAIL_SECRET_DSNS["worker"], autocommit=True
-        ) as connection:
-            applier.use(connection)
-            began = time.perf_counter()
-            while applier.apply_due():
-                pass
-    sys.stdout.write(f"{time.perf_counter() - began}\n")
-
-
-if __name__ == "__main__":
-    main(sys.argv[1])

@@ -45,9 +45,11 @@ def make_school(bench: Bench) -> School:
             "where p.organization_id = %s order by p.slug",
             organization,
         )
-        program, version = db.execute(
-            "select program_id, id from program_versions where organization_id = %s", [organization]
-        ).fetchone() or (None, None)
+        (program,), (version,) = _columns(
+            db,
+            "select program_id, id from program_versions where organization_id = %s",
+            organization,
+        )
         # The simulator's address is another one each time.
         for number, provider in enumerate(providers, start=1):
             address = f"http://127.0.0.1:{SIMULATOR_PORT}/p{number}"
@@ -205,9 +207,9 @@ def _insert(db: Connection, table: str, **values: object) -> UUID:
 
 
 def _column(db: Connection, statement: str | sql.Composed, *parameters: object) -> list[UUID]:
-    return [row[0] for row in db.execute(statement, parameters)]  # type: ignore[arg-type]
+    return [row[0] for row in db.execute(statement, parameters)]
 
 
 def _columns(db: Connection, statement: str, *parameters: object) -> tuple[list[UUID], list[UUID]]:
-    rows = db.execute(statement, parameters).fetchall()  # type: ignore[arg-type]
+    rows = db.execute(statement, parameters).fetchall()
     return [row[0] for row in rows], [row[1] for row in rows]

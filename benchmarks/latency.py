@@ -58,7 +58,7 @@ def measure(
     )
     taken: list[float] = []
     for _ in range(50):
-        taken += system.tell(do="latencies") if not taken else []
+        taken += system.tell(do="latencies")
         if len(taken) >= count:
             break
         db.execute("select pg_sleep(0.1)")

@@ -8,6 +8,8 @@ runs, no electives, no parallel stages, no credential).
 
 import hashlib
 import json
+from typing import Any
+from uuid import UUID
 
 from django.db import connection, transaction
 from django.utils import timezone
@@ -36,7 +38,7 @@ def apply_all() -> int:
 
 
 @transaction.atomic
-def apply_one(event_id: object, body: memoryview, digest: memoryview, provider_id: object) -> None:
+def apply_one(event_id: UUID, body: memoryview, digest: memoryview, provider_id: UUID) -> None:
     """Apply one event."""
     raw = bytes(body)
     if hashlib.sha256(raw).digest() != bytes(digest):
@@ -53,14 +55,14 @@ def apply_one(event_id: object, body: memoryview, digest: memoryview, provider_i
     _change(
         EnrollmentStep, step.pk, status="completed", completed_at=fact.occurred_at, progress=100
     )
-    _record(enrollment, step, "in_progress", "completed", "webhook", event_id)
+    _record(step, "in_progress", "completed", cause=("webhook", event_id))
     following = (
         EnrollmentStep.objects.filter(enrollment=enrollment, status="pending")
         .order_by("sequence_order")
         .first()
     )
     if following:
-        _start(enrollment, step, following)
+        _start(step, following)
     with connection.cursor() as cursor:
         cursor.execute(
             "update webhook_events set status = 'applied', applied_at = now() where id = %s",
@@ -68,7 +70,7 @@ def apply_one(event_id: object, body: memoryview, digest: memoryview, provider_i
         )
 
 
-def _start(enrollment: Enrollment, before: EnrollmentStep, step: EnrollmentStep) -> None:
+def _start(before: EnrollmentStep, step: EnrollmentStep) -> None:
     account = PartnerAccount.objects.get(provider_id=step.provider_id, learner_id=step.learner_id)
     run = PartnerEnrollment.objects.create(
         organization_id=step.organization_id,
@@ -84,7 +86,7 @@ def _start(enrollment: Enrollment, before: EnrollmentStep, step: EnrollmentStep)
         started_at=timezone.now(),
         partner_enrollment_id=run.pk,
     )
-    _record(enrollment, step, "pending", "in_progress", "step", before.pk)
+    _record(step, "pending", "in_progress", cause=("step", before.pk))
     Intent.objects.create(
         organization_id=step.organization_id,
         provider_id=step.provider_id,
@@ -94,26 +96,24 @@ def _start(enrollment: Enrollment, before: EnrollmentStep, step: EnrollmentStep)
     )
 
 
-def _change(model: type[EnrollmentStep | PartnerEnrollment], key: object, **values: object) -> None:
+def _change(model: type[EnrollmentStep | PartnerEnrollment], key: UUID, **values: Any) -> None:
     # Django leaves a status field out of what it writes, so the one UPDATE it would send stands here.
     assignments = ", ".join(f"{name} = %s" for name in values)
     with connection.cursor() as cursor:
         cursor.execute(
-            f"update {model._meta.db_table} set {assignments} where id = %s",  # noqa: S608
+            f"update {model._meta.db_table} set {assignments} where id = %s",
             [*values.values(), key],
         )
 
 
-def _record(
-    enrollment: Enrollment, step: EnrollmentStep, old: str, new: str, kind: str, cause: object
-) -> None:
+def _record(step: EnrollmentStep, old: str, new: str, *, cause: tuple[str, UUID]) -> None:
     StepEvent.objects.create(
-        organization_id=enrollment.organization_id,
-        enrollment=enrollment,
+        organization_id=step.organization_id,
+        enrollment_id=step.enrollment_id,
         step_id=step.pk,
         attempt=step.attempt,
         from_status=old,
         to_status=new,
-        cause_kind=kind,
-        cause_id=cause,
+        cause_kind=cause[0],
+        cause_id=cause[1],
     )

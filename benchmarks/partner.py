@@ -7,7 +7,8 @@ object a line, and answers with one:
     {"do": "report", "runs": [[1, "enr-..."], ...], "per_second": 50}
                                                     report these as completed, evenly; when all is sent:
                                                     {"sent": N}
-    {"do": "latencies"}                             milliseconds from a report to the next enrollment call
+    {"do": "latencies"}                             milliseconds from a report to the next enrollment
+                                                    call, since last asked
     {"do": "counts"}                                accounts, enrollments, doubled, reported, refused
 """
 
@@ -107,7 +108,7 @@ class Desk(asyncio.Protocol):
             head = self.buffer[:end].decode("latin-1")
             fields = {
                 n.lower(): v.strip()
-                for n, _, v in (l.partition(":") for l in head.split("\r\n")[1:])
+                for n, _, v in (line.partition(":") for line in head.split("\r\n")[1:])
             }
             total = end + 4 + int(fields.get("content-length", 0))
             if len(self.buffer) < total:
@@ -165,7 +166,6 @@ async def obey(partners: Partners) -> None:
                 answer = {"sent": len(command["runs"])}
             case "latencies":
                 answer, partners.latencies = partners.latencies, []
-                partners.sent_at.clear()
             case "counts":
                 answer = {
                     "accounts": len(partners.accounts),

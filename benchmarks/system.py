@@ -36,7 +36,7 @@ def run_system(bench: Bench) -> Iterator[System]:
     with (
         bench.running("web", "benchmarks.adapter", "web") as web,
         bench.running("applier", "benchmarks.adapter", "applier") as applier,
-        bench.running("worker", "benchmarks.adapter", "worker") as worker,
+        bench.running("worker", "benchmarks.adapter", "calls") as worker,
     ):
         wait_until(lambda: _listens(host, port), seconds=30, what="the web process")
         simulator = subprocess.Popen(
