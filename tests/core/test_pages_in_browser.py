@@ -12,9 +12,10 @@ from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
+from tests.databases import Database
 from tests.needs import require_program
 
-# Pages that ask no database, so that no test database is needed.
+# Pages for those who are not signed in.
 PAGES = ("/accounts/login/", "/accounts/signup/", "/accounts/password/reset/", "/no/such/page")
 
 
@@ -29,8 +30,9 @@ class Silent(WSGIRequestHandler):
         pass
 
 
-@pytest.fixture(scope="module")
-def address() -> Iterator[str]:
+@pytest.fixture
+def address(database: Database) -> Iterator[str]:
+    database.use_django_as("web")
     application = StaticFilesHandler(get_wsgi_application())
     with make_server("127.0.0.1", 0, application, Server, Silent) as server:
         thread = Thread(target=server.serve_forever)

@@ -4,8 +4,12 @@ import pytest
 from django.test import Client
 
 from tests.core.html import Page
+from tests.databases import Database
 
-pytestmark = pytest.mark.django_db
+
+@pytest.fixture(autouse=True)
+def _as_web(database: Database) -> None:
+    database.use_django_as("web")
 
 
 def read(client: Client, path: str, status: int = 200) -> Page:

@@ -5,7 +5,8 @@ from urllib.parse import unquote, urlsplit
 
 from psycopg.conninfo import conninfo_to_dict
 
-from handrail.config.environment import LOCAL_HOSTS, DatabaseRole, load_environment
+from handrail.config.environment import DatabaseRole, load_environment
+from handrail.config.parsing import LOCAL_HOSTS
 
 environment = load_environment()
 _base = urlsplit(environment.base_url)
@@ -45,6 +46,7 @@ INSTALLED_APPS = [
     "allauth.mfa",
 ]
 MIDDLEWARE = [
+    "handrail.people.middleware.IdentityMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "handrail.config.headers.SecurityHeadersMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -64,6 +66,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
+                "handrail.config.frame.describe_frame",
             ],
         },
     }
@@ -100,11 +103,13 @@ CACHES = {
     "default": {
         "BACKEND": "django.core.cache.backends.db.DatabaseCache",
         "LOCATION": "django_cache",
+        # Counts of sign-in attempts: room enough that nobody pushes them out by making others.
+        "OPTIONS": {"MAX_ENTRIES": 20_000},
     }
 }
 
 AUTH_USER_MODEL = "people.Profile"
-AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
+AUTHENTICATION_BACKENDS = ["handrail.people.backend.AuthenticationBackend"]
 PASSWORD_HASHERS = [
     "django.contrib.auth.hashers.ScryptPasswordHasher",
     "django.contrib.auth.hashers.PBKDF2PasswordHasher",
@@ -123,12 +128,27 @@ ACCOUNT_ADAPTER = "handrail.people.adapter.AccountAdapter"
 ACCOUNT_LOGIN_METHODS = {"email"}
 ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
 ACCOUNT_USER_MODEL_USERNAME_FIELD = None
-ACCOUNT_EMAIL_VERIFICATION = "mandatory"
+# Accounts are made by commands, for addresses that the organization knows; a password that was
+# forgotten goes to that address alone.
+ACCOUNT_EMAIL_VERIFICATION = "none"
+ACCOUNT_EMAIL_NOTIFICATIONS = True
+ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
+ACCOUNT_FORMS = {
+    "reset_password": "handrail.people.forms.ResetPasswordForm",
+    "user_token": "handrail.people.forms.UserTokenForm",
+}
+# allauth's own would first copy the address to a table that we do not use.
+ACCOUNT_PASSWORD_RESET_TOKEN_GENERATOR = "django.contrib.auth.tokens.PasswordResetTokenGenerator"  # noqa: S105
+# Each counts per address of the network and per account. Sign-in: allauth's (30 a minute; wrong
+# ones 10 a minute, 5 in 5 minutes for an account). Messages by mail are dearer.
+ACCOUNT_RATE_LIMITS = {"reset_password": "60/h/ip,5/h/key"}
 ACCOUNT_LOGOUT_ON_PASSWORD_CHANGE = True
 ACCOUNT_REAUTHENTICATION_REQUIRED = True
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 MFA_PASSKEY_LOGIN_ENABLED = True
 MFA_TOTP_ISSUER = "Handrail"
+MFA_ADAPTER = "handrail.people.adapter.MFAAdapter"
+MFA_FORMS = {"login_webauthn": "handrail.people.forms.LoginWebAuthnForm"}
 
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = LANGUAGE_COOKIE_SECURE = _https
 SESSION_COOKIE_NAME = "__Host-session" if _https else "session"
@@ -163,12 +183,12 @@ def _mail(url: str) -> dict[str, Any]:
     parts = urlsplit(url)
     if parts.scheme == "file":
         return {
-            "EMAIL_BACKEND": "django.core.mail.backends.filebased.EmailBackend",
+            "HANDRAIL_MAIL_TRANSPORT": "django.core.mail.backends.filebased.EmailBackend",
             "EMAIL_FILE_PATH": unquote(parts.path),
         }
     secure = parts.scheme == "smtps"
     return {
-        "EMAIL_BACKEND": "django.core.mail.backends.smtp.EmailBackend",
+        "HANDRAIL_MAIL_TRANSPORT": "django.core.mail.backends.smtp.EmailBackend",
         "EMAIL_HOST": parts.hostname or "",
         "EMAIL_PORT": parts.port or (465 if secure else 587),
         "EMAIL_HOST_USER": unquote(parts.username or ""),
@@ -180,6 +200,8 @@ def _mail(url: str) -> dict[str, Any]:
 
 
 globals().update(_mail(environment.mail_url))
+# Messages are stored in the transaction that causes them; a job hands them to the transport.
+EMAIL_BACKEND = "handrail.core.mail.OutboxBackend"
 DEFAULT_FROM_EMAIL = f"Handrail <no-reply@{_base.hostname or 'localhost'}>"
 
 # Messages only, on standard error: no request bodies, headers, query strings or local variables.

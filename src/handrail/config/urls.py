@@ -15,7 +15,7 @@ FACES = {
 }
 
 urlpatterns: list[URLPattern | URLResolver] = [
-    path("accounts/", include("allauth.urls")),
+    path("accounts/", include("handrail.people.urls")),
     *(
         path(prefix, include(f"handrail.{face}.urls"))
         for face, prefix in FACES.items()

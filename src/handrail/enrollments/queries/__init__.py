@@ -1,0 +1,1 @@
+"""What pages show of enrollments; each answers for the identity of the transaction."""
