@@ -17,9 +17,9 @@ select n, uuidv7() as learner, uuidv7() as enrollment,
        array[uuidv7(), uuidv7(), uuidv7(), uuidv7()] as runs,
        array[uuidv7(), uuidv7(), uuidv7(), uuidv7()] as steps,
        now() - interval '30 days' as at
-from generate_series(%s, %s) n
+from generate_series(%s::integer, %s::integer) n
 """
-_EACH_STEP = "history h cross join bench_steps b cross join lateral (select b.k as k) as this"
+_EACH_STEP = "history h cross join bench_steps b"
 
 # Table, columns, what to select; in an order that foreign keys would like.
 _TABLES = (
@@ -40,38 +40,38 @@ _TABLES = (
     (
         "partner_accounts",
         "id, organization_id, provider_id, learner_id, external_id",
-        "h.accounts[k], b.organization, b.provider, h.learner, 'past-' || h.accounts[k] from {each_step}",
+        "h.accounts[b.k], b.organization, b.provider, h.learner, 'past-' || h.accounts[b.k] from {each_step}",
     ),
     (
         "partner_lms_enrollments",
         """id, organization_id, partner_account_id, provider_id, learner_id, course_id, status,
         external_enrollment_id, progress, completed_at, fact_kind""",
-        """h.runs[k], b.organization, h.accounts[k], b.provider, h.learner, b.course, 'completed',
-        'past-' || h.runs[k], 100, h.at, 'webhook' from {each_step}""",
+        """h.runs[b.k], b.organization, h.accounts[b.k], b.provider, h.learner, b.course, 'completed',
+        'past-' || h.runs[b.k], 100, h.at, 'webhook' from {each_step}""",
     ),
     (
         "enrollment_steps",
         """id, organization_id, enrollment_id, learner_id, program_step_id, provider_id, course_id, sequence_order,
         required, status, partner_enrollment_id, progress, started_at, completed_at""",
-        """h.steps[k], b.organization, h.enrollment, h.learner, b.step, b.provider, b.course, b.k, true, 'completed',
-        h.runs[k], 100, h.at, h.at from {each_step}""",
+        """h.steps[b.k], b.organization, h.enrollment, h.learner, b.step, b.provider, b.course, b.k, true, 'completed',
+        h.runs[b.k], 100, h.at, h.at from {each_step}""",
     ),
     (
         "step_events",
         "organization_id, enrollment_id, step_id, attempt, from_status, to_status, cause_kind, created_at",
-        """b.organization, h.enrollment, h.steps[k], 1, v.old, v.new, 'webhook', h.at from {each_step},
+        """b.organization, h.enrollment, h.steps[b.k], 1, v.old, v.new, 'webhook', h.at from {each_step},
         (values ('pending', 'in_progress'), ('in_progress', 'completed')) as v (old, new)""",
     ),
     (
         "intents",
         """organization_id, provider_id, kind, partner_account_id, partner_enrollment_id, status, attempts, calls""",
-        "b.organization, b.provider, 'enroll', h.accounts[k], h.runs[k], 'done', 1, 1 from {each_step}",
+        "b.organization, b.provider, 'enroll', h.accounts[b.k], h.runs[b.k], 'done', 1, 1 from {each_step}",
     ),
     (
         "webhook_events",
         """endpoint_id, organization_id, provider_id, event_id, digest, body, content_type, status, kind, applied_at""",
-        """b.endpoint, b.organization, b.provider, 'past-' || h.runs[k], sha256(h.runs[k]::text::bytea),
-        convert_to('{{"event":"course.completed","data":{{"enrollmentId":"past-' || h.runs[k] || '"}}}}', 'UTF8'),
+        """b.endpoint, b.organization, b.provider, 'past-' || h.runs[b.k], sha256(h.runs[b.k]::text::bytea),
+        convert_to('{{"event":"course.completed","data":{{"enrollmentId":"past-' || h.runs[b.k] || '"}}}}', 'UTF8'),
         'application/json', 'applied', 'course.completed', h.at from {each_step}""",
     ),
     (
