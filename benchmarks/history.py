@@ -97,8 +97,8 @@ def fill(reader: Connection, writer: Connection, school: School, *, until: int) 
     writer.execute(sql.SQL("drop table if exists history"))
     writer.execute(sql.SQL(_IDS).format(), [there + 1, until])
     for table, columns, select in _TABLES:
-        source = f"copy (select {select.format(each_step=_EACH_STEP)}) to stdout (format binary)"
-        target = f"copy {table} ({columns}) from stdin (format binary)"
+        source = f"copy (select {select.format(each_step=_EACH_STEP)}) to stdout"
+        target = f"copy {table} ({columns}) from stdin"
         with reader.cursor().copy(source) as past, writer.cursor().copy(target) as into:
             for block in past:
                 into.write(block)
