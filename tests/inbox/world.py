@@ -11,12 +11,13 @@ from typing import Any
 from uuid import UUID
 
 import psycopg
+from django.conf import settings
 
 from handrail.core.crypto import Keyring
 from handrail.inbox.endpoints import locate_secret
 from tests.databases import Database
 
-KEYRING = Keyring([("test", bytes(range(32)))])
+KEYRING = Keyring(settings.HANDRAIL_SECRET_KEYS)
 SECRET = "whsec_" + base64.b64encode(b"alice and bob share this key 001").decode()
 OTHER_SECRET = "whsec_" + base64.b64encode(b"charlie's key is not for endpoint").decode()
 _numbers = count(1)
