@@ -44,7 +44,7 @@ def handrail(
 class Running:
     """`handrail run` in a folder."""
 
-    def __init__(self, folder: Path, port: int) -> None:
+    def __init__(self, folder: Path, port: int, **environment: str) -> None:
         self.folder = folder
         self.port = port
         self.log = folder / "output"
@@ -52,7 +52,7 @@ class Running:
             self.process = subprocess.Popen(
                 [*HANDRAIL, "run"],
                 cwd=folder,
-                env=PLAIN | {"PORT": str(port)},
+                env=PLAIN | environment | {"PORT": str(port)},
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
@@ -277,6 +277,13 @@ def test_a_second_run_in_the_same_folder_is_refused(lasting: Running) -> None:
     assert result.returncode == 1
     assert f"kill {lasting.process.pid}" in result.stderr
     assert lasting.status("/readyz") == 200
+
+
+def test_an_address_that_is_none_is_told(folder: Path) -> None:
+    result = handrail("run", folder=folder, HANDRAIL_BIND="8000")
+
+    assert result.returncode == 78
+    assert "HANDRAIL_BIND has '8000', but must be host:port." in result.stderr
 
 
 def test_a_port_in_use_is_told(folder: Path) -> None:
@@ -561,6 +568,13 @@ def test_a_server_of_ones_own_from_nothing_to_restored(
         password=variables["HANDRAIL_DATABASE_PASSWORD_WEB"],
     ):
         busy = handrail("restore", "b", folder=folder, **variables)
+    running = Running(folder, find_free_port(), **variables)
+    try:
+        running.wait_for("Handrail is ready: https://handrail.example.org")
+        assert running.status("/readyz") == 200
+        assert "postgres" not in running.pids()
+    finally:
+        assert running.stop() == 0
     assert busy.returncode == 1
     assert "Stop every web, applier and worker process" in busy.stderr
     assert not (folder / "var").exists()

@@ -14,6 +14,7 @@ from handrail.config.environment import (
     read_environment,
 )
 from handrail.config.errors import ConfigurationError
+from handrail.config.parsing import format_host_port, parse_host_port
 
 KEY = base64.urlsafe_b64encode(bytes(range(32))).decode()
 WORKER = {
@@ -55,6 +56,11 @@ def test_a_whole_environment_is_read() -> None:
     assert (environment.retry_base_seconds, environment.retry_max_seconds) == (0.5, 3600)
     assert environment.sandbox
     assert not environment.debug
+
+
+@pytest.mark.parametrize("text", ["127.0.0.1:80", "db.example.org:5432", "[::1]:8000"])
+def test_an_address_is_written_as_it_is_read(text: str) -> None:
+    assert format_host_port(parse_host_port(text)) == text
 
 
 def test_rhythms_have_the_documented_defaults() -> None:

@@ -7,6 +7,7 @@ stands in a folder of mode 0700, and one supervisor at a time holds the lock.
 import contextlib
 import fcntl
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -164,6 +165,27 @@ class EmbeddedPostgres:
             self._lock.close()
             self._lock = None
 
+    def erase(self) -> None:
+        """Remove the server's data for good; a server that was left running is ended first.
+
+        Raises:
+            AlreadyRunning: somebody is using it.
+            EmbeddedServerError: what else is in the way.
+        """
+        self._home = prepare_home(self._asked_folder, version=self._version, say=self._say)
+        self._take_lock()
+        try:
+            self._passwords = read_or_make_passwords(self.home)
+            self._socket_folder = self.home.make_socket_folder(self.port)
+            self._end_orphan()
+            if self.home.cluster.exists():
+                shutil.rmtree(self.home.cluster)
+            for path in self.home.folder.glob("server.log*"):
+                path.unlink()
+            (self.home.folder / "passwords.json").unlink()
+        finally:
+            self.stop()
+
     def relaunch(self) -> None:
         """Start the server again after it died; then call `wait_until_ready`."""
         self._end_orphan()
@@ -264,25 +286,32 @@ class EmbeddedPostgres:
             )
 
     def wait_until_ready(self) -> None:
-        """Wait until the server takes connections; recovery after a crash may take minutes."""
+        """Wait until the server takes connections; recovery after a crash may take minutes.
+
+        Raises:
+            EmbeddedServerError: it ended, or our password is not its own.
+        """
         began = told = time.monotonic()
-        while True:
-            try:
-                psycopg.connect(self.admin_dsn(), connect_timeout=5).close()
-            except psycopg.OperationalError as error:
-                if not self.is_running():
-                    raise EmbeddedServerError(self._explain_failure()) from error
-                if "password authentication failed" in str(error):
-                    raise EmbeddedServerError(
-                        f"The passwords in {self.home.folder / 'passwords.json'} are not those of "
-                        "the server. Put the right file back."
-                    ) from error
-            else:
-                return
+        while not self.is_ready():
             if time.monotonic() - told > 10:
                 told = time.monotonic()
                 self._say(f"The database is recovering since {told - began:.0f} seconds.")
             time.sleep(0.02)
+
+    def is_ready(self) -> bool:
+        """Whether the server takes connections; raises as `wait_until_ready`."""
+        try:
+            psycopg.connect(self.admin_dsn(), connect_timeout=5).close()
+        except psycopg.OperationalError as error:
+            if not self.is_running():
+                raise EmbeddedServerError(self._explain_failure()) from error
+            if "password authentication failed" in str(error):
+                raise EmbeddedServerError(
+                    f"The passwords in {self.home.folder / 'passwords.json'} are not those of "
+                    "the server. Put the right file back."
+                ) from error
+            return False
+        return True
 
     def _explain_failure(self) -> str:
         log = self.home.folder / "server.log"

@@ -6,22 +6,30 @@ it. Nothing secret has a default outside debug.
 """
 
 import base64
-import binascii
-import ipaddress
-import math
 import os
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cache, partial
 from typing import Any
-from urllib.parse import urlsplit
 
-from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from handrail.config.errors import ConfigurationError
+from handrail.config.parsing import (
+    parse_admin_url,
+    parse_base_url,
+    parse_database_url,
+    parse_django_keys,
+    parse_host_port,
+    parse_host_ports,
+    parse_mail_url,
+    parse_networks,
+    parse_number,
+    parse_secret_keys,
+    parse_switch,
+    parse_token,
+)
 
 
 class DatabaseRole(StrEnum):
@@ -118,8 +126,6 @@ DEBUG_DEFAULTS: Mapping[str, str] = {
     "HANDRAIL_MAIL_URL": "file:var/mail",
 }
 
-LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
-
 
 @cache
 def load_environment() -> Environment:
@@ -138,7 +144,7 @@ def read_environment(variables: Mapping[str, str]) -> Environment:
         ConfigurationError: with every problem found, not only the first.
     """
     read = _Reader(variables)
-    debug = bool(read("HANDRAIL_DEBUG", _parse_switch, "off"))
+    debug = bool(read("HANDRAIL_DEBUG", parse_switch, "off"))
     if debug:
         read.defaults = DEBUG_DEFAULTS
     role = read("HANDRAIL_PROCESS_ROLE", _parse_role, "worker")
@@ -146,27 +152,27 @@ def read_environment(variables: Mapping[str, str]) -> Environment:
     values = {
         "debug": debug,
         "process_role": role,
-        "database_url": read("HANDRAIL_DATABASE_URL", _parse_database_url, required=True),
+        "database_url": read("HANDRAIL_DATABASE_URL", parse_database_url, required=True),
         "database_passwords": _read_passwords(read, role),
-        "database_admin_url": read("HANDRAIL_DATABASE_ADMIN_URL", _parse_admin_url),
-        "secret_keys": read("HANDRAIL_SECRET_KEYS", _parse_secret_keys, required=runtime),
+        "database_admin_url": read("HANDRAIL_DATABASE_ADMIN_URL", parse_admin_url),
+        "secret_keys": read("HANDRAIL_SECRET_KEYS", parse_secret_keys, required=runtime),
         "django_secret_keys": read(
-            "HANDRAIL_DJANGO_SECRET_KEYS", _parse_django_keys, required=runtime
+            "HANDRAIL_DJANGO_SECRET_KEYS", parse_django_keys, required=runtime
         ),
         "base_url": read(
-            "HANDRAIL_BASE_URL", partial(_parse_base_url, debug=debug), required=runtime
+            "HANDRAIL_BASE_URL", partial(parse_base_url, debug=debug), required=runtime
         ),
-        "mail_url": read("HANDRAIL_MAIL_URL", _parse_mail_url, required=runtime),
+        "mail_url": read("HANDRAIL_MAIL_URL", parse_mail_url, required=runtime),
         "bind": read("HANDRAIL_BIND", parse_host_port, "127.0.0.1:8000"),
-        "trusted_proxies": read("HANDRAIL_TRUSTED_PROXIES", _parse_networks),
-        "allowed_private_hosts": read("HANDRAIL_ALLOWED_PRIVATE_HOSTS", _parse_host_ports),
-        "sandbox": read("HANDRAIL_SANDBOX", _parse_switch, "off"),
-        "service_token": read("HANDRAIL_SERVICE_TOKEN", _parse_token),
-        "retry_base_seconds": read("HANDRAIL_RETRY_BASE_SECONDS", _parse_number, "5"),
-        "retry_max_seconds": read("HANDRAIL_RETRY_MAX_SECONDS", _parse_number, "3600"),
-        "call_timeout_seconds": read("HANDRAIL_CALL_TIMEOUT_SECONDS", _parse_number, "30"),
-        "reconcile_seconds": read("HANDRAIL_RECONCILE_SECONDS", _parse_number, "900"),
-        "waiting_hours": read("HANDRAIL_WAITING_HOURS", _parse_number, "24"),
+        "trusted_proxies": read("HANDRAIL_TRUSTED_PROXIES", parse_networks),
+        "allowed_private_hosts": read("HANDRAIL_ALLOWED_PRIVATE_HOSTS", parse_host_ports),
+        "sandbox": read("HANDRAIL_SANDBOX", parse_switch, "off"),
+        "service_token": read("HANDRAIL_SERVICE_TOKEN", parse_token),
+        "retry_base_seconds": read("HANDRAIL_RETRY_BASE_SECONDS", parse_number, "5"),
+        "retry_max_seconds": read("HANDRAIL_RETRY_MAX_SECONDS", parse_number, "3600"),
+        "call_timeout_seconds": read("HANDRAIL_CALL_TIMEOUT_SECONDS", parse_number, "30"),
+        "reconcile_seconds": read("HANDRAIL_RECONCILE_SECONDS", parse_number, "900"),
+        "waiting_hours": read("HANDRAIL_WAITING_HOURS", parse_number, "24"),
     }
     if read.problems:
         raise ConfigurationError(read.problems)
@@ -180,8 +186,8 @@ def read_admin_access(variables: Mapping[str, str]) -> tuple[str, str]:
         ConfigurationError: `HANDRAIL_DATABASE_URL` or `HANDRAIL_DATABASE_ADMIN_URL` cannot be used.
     """
     read = _Reader(variables)
-    url = read("HANDRAIL_DATABASE_URL", _parse_database_url, required=True)
-    admin = read("HANDRAIL_DATABASE_ADMIN_URL", _parse_admin_url, required=True)
+    url = read("HANDRAIL_DATABASE_URL", parse_database_url, required=True)
+    admin = read("HANDRAIL_DATABASE_ADMIN_URL", parse_admin_url, required=True)
     if read.problems:
         raise ConfigurationError(read.problems)
     return admin, str(conninfo_to_dict(url)["dbname"])
@@ -238,139 +244,7 @@ def _read_passwords(read: _Reader, role: DatabaseRole | None) -> Mapping[Databas
     return {each: password for each, password in passwords.items() if password}
 
 
-def _parse_switch(text: str) -> bool:
-    match text.lower():
-        case "1" | "on" | "true" | "yes":
-            return True
-        case "0" | "off" | "false" | "no":
-            return False
-    raise ValueError(f"is {text!r}, but must be on or off")
-
-
 def _parse_role(text: str) -> DatabaseRole:
     if text not in ("web", "worker", "owner", "readonly"):
         raise ValueError(f"is {text!r}, but must be web, worker, owner or readonly")
     return DatabaseRole(text)
-
-
-def _parse_number(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not 0 < number < math.inf:
-        raise ValueError(f"is {text!r}, but must be a number greater than 0")
-    return number
-
-
-def _parse_conninfo(text: str) -> dict[str, Any]:
-    # The text may hold a password, therefore no message repeats it.
-    if not text.startswith(("postgresql://", "postgres://")):
-        raise ValueError("must begin with postgresql://")
-    try:
-        return conninfo_to_dict(text)
-    except ProgrammingError:
-        raise ValueError("is not a PostgreSQL address (postgresql://host:port/name)") from None
-
-
-def _parse_database_url(text: str) -> str:
-    parts = _parse_conninfo(text)
-    if "user" in parts or "password" in parts:
-        raise ValueError(
-            "must not hold a user or a password: each process adds its own role and its "
-            "password from HANDRAIL_DATABASE_PASSWORD_..."
-        )
-    if not parts.get("dbname"):
-        raise ValueError("does not name a database (postgresql://host:port/name)")
-    return text
-
-
-def _parse_admin_url(text: str) -> str:
-    if text and not _parse_conninfo(text).get("user"):
-        raise ValueError("does not name a user that may create roles")
-    return text
-
-
-def _parse_secret_keys(text: str) -> tuple[tuple[str, bytes], ...]:
-    keys: dict[str, bytes] = {}
-    for number, item in enumerate(_split(text), start=1):
-        name, _, encoded = item.partition(":")
-        try:
-            key = base64.b64decode(encoded + "=" * (-len(encoded) % 4), b"-_", validate=True)
-        except binascii.Error:
-            key = b""
-        if not re.fullmatch(r"[A-Za-z0-9_.-]{1,32}", name) or len(key) != 32 or name in keys:
-            raise ValueError(
-                f"has a bad entry at place {number}: each is id:key, its own id (letters, "
-                "digits, _ . -) and a key of 32 bytes in base64url"
-            )
-        keys[name] = key
-    return tuple(keys.items())
-
-
-def _parse_django_keys(text: str) -> tuple[str, ...]:
-    keys = _split(text)
-    if any(len(key) < 50 for key in keys):
-        raise ValueError("has a key of fewer than 50 characters")
-    return keys
-
-
-def _parse_token(text: str) -> str:
-    if text and len(text) < 32:
-        raise ValueError("is shorter than 32 characters")
-    return text
-
-
-def _parse_base_url(text: str, *, debug: bool) -> str:
-    if not text:
-        return ""
-    parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
-        raise ValueError(f"is {text!r}, but must be like https://handrail.example.org")
-    if parts.path.strip("/") or parts.query or parts.fragment:
-        raise ValueError("must not have a path: Handrail is served at the root of its host")
-    if parts.scheme == "http" and not debug and parts.hostname not in LOCAL_HOSTS:
-        raise ValueError("must begin with https:// unless the host is localhost")
-    return f"{parts.scheme}://{parts.netloc}"
-
-
-def _parse_mail_url(text: str) -> str:
-    if not text:
-        return ""
-    parts = urlsplit(text)
-    if parts.scheme in ("smtp", "smtps") and parts.hostname:
-        return text
-    if parts.scheme == "file" and parts.path and not parts.netloc:
-        return text
-    raise ValueError(
-        "must be smtp://user:password@host:587, smtps://user:password@host:465 or file:///folder"
-    )
-
-
-def parse_host_port(text: str) -> tuple[str, int]:
-    """Return host and port of `host:port`; ValueError says what is wrong, to be put after a name."""
-    parts = urlsplit(f"//{text}")
-    try:
-        port = parts.port
-    except ValueError:
-        port = None
-    if not parts.hostname or port is None or parts.path or parts.username:
-        raise ValueError(f"has {text!r}, but must be host:port")
-    return parts.hostname, port
-
-
-def _parse_host_ports(text: str) -> frozenset[tuple[str, int]]:
-    return frozenset(parse_host_port(item) for item in _split(text))
-
-
-def _parse_networks(text: str) -> tuple[str, ...]:
-    for item in _split(text):
-        try:
-            ipaddress.ip_network(item)
-        except ValueError:
-            raise ValueError(f"has {item!r}, but each entry is an address or network") from None
-    return _split(text)
-
-
-def _split(text: str) -> tuple[str, ...]:
-    return tuple(item.strip() for item in text.split(",") if item.strip())

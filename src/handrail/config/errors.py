@@ -1,12 +1,19 @@
 """What a person must mend before a command can do its work."""
 
+from handrail.core.refusal import Refusal
+
+__all__ = [
+    "EX_CONFIG",
+    "AlreadyRunning",
+    "ChildFailed",
+    "ConfigurationError",
+    "DatabaseError",
+    "EmbeddedServerError",
+    "PortInUse",
+    "Refusal",
+]
+
 EX_CONFIG = 78  # sysexits.h; the supervisor does not start such a child again
-
-
-class Refusal(Exception):
-    """The message says what to do; the command line shows it without a traceback."""
-
-    exit_code = 1
 
 
 class ConfigurationError(Refusal):

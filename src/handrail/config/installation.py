@@ -15,6 +15,7 @@ import errno
 import json
 import os
 import secrets
+import shutil
 import socket
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -32,6 +33,7 @@ from handrail.config.errors import (
     EmbeddedServerError,
     PortInUse,
 )
+from handrail.config.parsing import format_host_port
 from handrail.config.supervisor import ProcessSpec
 
 # What a child may have of the environment of the person who starts the group.
@@ -81,18 +83,18 @@ class Installation:
         return ProcessSpec(process, command, self.environment_of(process))
 
 
-def read_installation(variables: Mapping[str, str]) -> Installation:
+def read_installation(variables: Mapping[str, str], *, bind: tuple[str, int]) -> Installation:
     """Return the installation that the environment describes (`HANDRAIL_DATABASE_URL` is set).
 
     Raises:
         ConfigurationError: a password that one of the group's processes needs is not there.
     """
     needed = {role for roles in ROLES.values() for role in roles}
-    missing = [each.password_variable for each in DatabaseRole if each in needed]
-    missing = [name for name in missing if not variables.get(name)]
+    names = [each.password_variable for each in DatabaseRole if each in needed]
+    missing = [name for name in ("HANDRAIL_BASE_URL", *names) if not variables.get(name)]
     if missing:
         raise ConfigurationError([f"{name} is not set." for name in missing])
-    return Installation(dict(variables))
+    return Installation({**variables, "HANDRAIL_BIND": format_host_port(bind)})
 
 
 class LocalInstallation:
@@ -116,21 +118,32 @@ class LocalInstallation:
         home = self.postgres.home.folder
         read_or_make_secrets(home)
         self.sandbox_port = _choose_sandbox_port(_read_json(home / "address.json"))
-        host, port = self.bind
         sandbox = f"127.0.0.1:{self.sandbox_port}"
         given = {name: value for name in SHARED if (value := os.environ.get(name))}
         allowed = (given.get("HANDRAIL_ALLOWED_PRIVATE_HOSTS"), sandbox)
         addresses = {
-            "HANDRAIL_BASE_URL": f"http://localhost:{port}",
+            "HANDRAIL_BASE_URL": f"http://localhost:{self.bind[1]}",
             "HANDRAIL_SANDBOX": "on",
             **given,
             "HANDRAIL_ALLOWED_PRIVATE_HOSTS": ",".join(filter(None, allowed)),
-            "HANDRAIL_BIND": f"{host}:{port}",
+            "HANDRAIL_BIND": format_host_port(self.bind),
             "HANDRAIL_DATABASE_URL": self.postgres.url,
             "sandbox_port": str(self.sandbox_port),
         }
         write_private_file(home / "address.json", json.dumps(addresses, indent=1))
         return self.read()
+
+    def erase(self) -> None:
+        """Remove all of the installation, to begin anew; what was left running is ended first.
+
+        Raises:
+            AlreadyRunning: it is being used.
+        """
+        self.postgres.erase()
+        for name in ("secrets.json", "address.json"):
+            (self.postgres.home.folder / name).unlink(missing_ok=True)
+        for name in ("mail", "sandbox"):
+            shutil.rmtree(self.folder / name, ignore_errors=True)
 
     def read(self) -> Installation:
         """Return the settings of an installation that was started before.

@@ -6,21 +6,21 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from handrail.config.database import setup_database
 from handrail.config.embedded_postgres import EmbeddedPostgres
-from handrail.config.environment import parse_host_port
-from handrail.config.errors import ChildFailed, EmbeddedServerError
+from handrail.config.errors import ChildFailed, ConfigurationError, EmbeddedServerError
 from handrail.config.installation import (
     Installation,
     LocalInstallation,
     check_port,
     read_installation,
 )
+from handrail.config.parsing import parse_host_port
 from handrail.config.supervisor import Group, ProcessSpec
 
 EXAMPLE = "handrail.config.example"
@@ -35,19 +35,30 @@ def run_installation(*, port: int) -> int:
     With `HANDRAIL_DATABASE_URL` it uses that database, else the embedded server below `./var`.
     """
     signal.signal(signal.SIGTERM, _end)  # until the group takes the signals
-    host, port = parse_host_port(os.environ.get("HANDRAIL_BIND") or f"127.0.0.1:{port}")
+    host, port = _choose_address(port)
     check_port(host, port)
     with contextlib.ExitStack() as stack:
         local = None
         if os.environ.get("HANDRAIL_DATABASE_URL"):
-            installation = read_installation(os.environ)
+            installation = read_installation(os.environ, bind=(host, port))
         else:
             local = LocalInstallation(Path("var"), bind=(host, port), say=say)
-            installation = stack.enter_context(_started(local))
+            installation = stack.enter_context(started(local))
         run_step(installation, "migrate")
         news = _load_example(installation, local)
-        group = Group(list_processes(installation, local), say=say)
-        return asyncio.run(_keep_running(group, local, host, port, news))
+        address = installation.variables["HANDRAIL_BASE_URL"]
+        announcement = f"{news}Handrail is ready: {address}   (Ctrl-C stops it)"
+        companions = [_announce(host, port, announcement)]
+        if local is not None:
+            companions.append(keep_database(local.postgres))
+        return asyncio.run(_keep_running(installation, local, companions))
+
+
+def _choose_address(port: int) -> tuple[str, int]:
+    try:
+        return parse_host_port(os.environ.get("HANDRAIL_BIND") or f"127.0.0.1:{port}")
+    except ValueError as error:
+        raise ConfigurationError([f"HANDRAIL_BIND {error}."]) from None
 
 
 def _load_example(installation: Installation, local: LocalInstallation | None) -> str:
@@ -96,7 +107,8 @@ def sandbox_config(folder: Path) -> Path:
 
 
 @contextlib.contextmanager
-def _started(local: LocalInstallation) -> Iterator[Installation]:
+def started(local: LocalInstallation) -> Iterator[Installation]:
+    """Run the embedded server of `local`, with roles and database made, until the block ends."""
     try:
         installation = local.start()
         setup_database(local.postgres.admin_dsn(), local.postgres.passwords)
@@ -106,15 +118,15 @@ def _started(local: LocalInstallation) -> Iterator[Installation]:
 
 
 async def _keep_running(
-    group: Group, local: LocalInstallation | None, host: str, port: int, news: str
+    installation: Installation,
+    local: LocalInstallation | None,
+    companions: list[Coroutine[Any, Any, None]],
 ) -> int:
-    companions = [_announce(host, port, news)]
-    if local is not None:
-        companions.append(_keep_database(local.postgres))
+    group = Group(list_processes(installation, local), say=say)
     return await group.run(*companions)
 
 
-async def _keep_database(postgres: EmbeddedPostgres) -> None:
+async def keep_database(postgres: EmbeddedPostgres) -> None:
     """Start the database server again whenever it dies."""
     wait = WATCH_SECONDS
     while True:
@@ -125,7 +137,8 @@ async def _keep_database(postgres: EmbeddedPostgres) -> None:
         say("The database server ended. Starting it again.")
         try:
             postgres.relaunch()
-            await asyncio.to_thread(postgres.wait_until_ready)
+            while not await asyncio.to_thread(postgres.is_ready):  # noqa: ASYNC110 - it tells nobody
+                await asyncio.sleep(WATCH_SECONDS)
         except EmbeddedServerError as error:
             say(str(error))
             await asyncio.sleep(wait)
@@ -134,17 +147,18 @@ async def _keep_database(postgres: EmbeddedPostgres) -> None:
             say("The database server is back.")
 
 
-async def _announce(host: str, port: int, news: str) -> None:
+async def _announce(host: str, port: int, announcement: str) -> None:
     """Say where to go as soon as somebody would be answered there."""
     for _ in range(int(READY_SECONDS / WATCH_SECONDS)):
-        if await _is_ready(host, port):
-            say(f"{news}Handrail is ready: http://localhost:{port}   (Ctrl-C stops it)")
+        if await is_ready(host, port):
+            say(announcement)
             return
         await asyncio.sleep(WATCH_SECONDS)
     say("Handrail is not ready yet; `handrail doctor` says what is wrong.")
 
 
-async def _is_ready(host: str, port: int) -> bool:
+async def is_ready(host: str, port: int) -> bool:
+    """Whether the web process there takes requests."""
     try:
         async with asyncio.timeout(5):
             reader, writer = await asyncio.open_connection(host, port)

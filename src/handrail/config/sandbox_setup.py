@@ -3,7 +3,6 @@
 Used by `handrail run` and `handrail demo`. Works in Django, as the service role.
 """
 
-import base64
 import json
 import secrets
 from collections.abc import Callable, Mapping
@@ -11,17 +10,13 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
-from django.conf import settings
 from django.db import transaction
 
 from handrail.config.embedded_cluster import write_private_file
-from handrail.core.crypto import Keyring
-from handrail.inbox.actions import set_endpoint_secret
-from handrail.inbox.models import WebhookEndpoint
 from handrail.organizations.models import Organization
-from handrail.partners.actions import configure_provider
+from handrail.partners.actions import configure_provider, rotate_webhook_secret
+from handrail.partners.endpoints import find_endpoint, make_secret
 from handrail.partners.models import Course, Provider
 from handrail_sandbox.config import parse_config
 from handrail_sandbox.platforms import PLATFORMS, Platform
@@ -122,10 +117,10 @@ def _connect(provider: Provider, plan: SandboxPlan, known: Mapping[str, Any]) ->
             "organization_id": headers[platform.organization_header],
         },
     )
-    endpoint = WebhookEndpoint.objects.filter(provider_id=provider.id, archived_at=None).first()
+    endpoint = find_endpoint(provider)
     if endpoint is not None and endpoint.scheme:
-        secret = known.get("webhook_secret") or _make_secret()
-        _set_secret(endpoint.id, secret)
+        secret = known.get("webhook_secret") or make_secret(endpoint.scheme)
+        rotate_webhook_secret(provider, secret, keep=timedelta())
         described |= {
             "webhook_url": f"{plan.handrail}/api/webhooks/partners/{endpoint.key}",
             "webhook_scheme": endpoint.scheme,
@@ -142,19 +137,9 @@ def _make_headers(platform: Platform) -> dict[str, str]:
     }
 
 
-def _make_secret() -> str:
-    """A secret that fits every signature scheme."""
-    return "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
-
-
-def _set_secret(endpoint_id: UUID, secret: str) -> None:
-    keyring = Keyring(settings.HANDRAIL_SECRET_KEYS)
-    set_endpoint_secret(endpoint_id, secret.encode(), keyring=keyring, keep_previous=timedelta())
-
-
 def _set_links(provider: Provider, portal: str) -> None:
     """People come by themselves: the provider's link, and one for each course."""
-    Provider.objects.filter(id=provider.id).update(link_url=portal)
+    configure_provider(provider.id, link_url=portal)
     for course in provider.courses.all():
         Course.objects.filter(id=course.id).update(link_url=f"{portal}/{course.code}")
 

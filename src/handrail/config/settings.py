@@ -182,13 +182,9 @@ STORAGES = {
 def _mail(url: str) -> dict[str, Any]:
     parts = urlsplit(url)
     if parts.scheme == "file":
-        return {
-            "HANDRAIL_MAIL_TRANSPORT": "django.core.mail.backends.filebased.EmailBackend",
-            "EMAIL_FILE_PATH": unquote(parts.path),
-        }
+        return {"EMAIL_FILE_PATH": unquote(parts.path)}
     secure = parts.scheme == "smtps"
     return {
-        "HANDRAIL_MAIL_TRANSPORT": "django.core.mail.backends.smtp.EmailBackend",
         "EMAIL_HOST": parts.hostname or "",
         "EMAIL_PORT": parts.port or (465 if secure else 587),
         "EMAIL_HOST_USER": unquote(parts.username or ""),
@@ -202,6 +198,8 @@ def _mail(url: str) -> dict[str, Any]:
 globals().update(_mail(environment.mail_url))
 # Messages are stored in the transaction that causes them; a job hands them to the transport.
 EMAIL_BACKEND = "handrail.core.mail.OutboxBackend"
+_transport = "filebased" if environment.mail_url.startswith("file:") else "smtp"
+HANDRAIL_MAIL_TRANSPORT = f"django.core.mail.backends.{_transport}.EmailBackend"
 DEFAULT_FROM_EMAIL = f"Handrail <no-reply@{_base.hostname or 'localhost'}>"
 
 # Messages only, on standard error: no request bodies, headers, query strings or local variables.
