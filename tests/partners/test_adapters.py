@@ -141,6 +141,27 @@ class TestCertiport(AdapterContract):
         desk.enroll(account, f"{self.course}-2")
         assert len(set(self.vouchers(sandbox, account))) == 2
 
+    @pytest.mark.parametrize(
+        ("found", "used"),
+        [
+            ([{"voucherId": "v-1", "status": "used"}], "v-9"),
+            ([{"voucherId": "v-2", "status": "used"}, {"voucherId": 1, "status": "unused"}], "1"),
+        ],
+    )
+    def test_a_used_voucher_is_not_used_again(
+        self, troubled: Desk, scripted: ScriptedPartner, found: list[Any], used: str
+    ) -> None:
+        troubled.saved.clear()
+        bought = [reply(201, {"voucherId": "v-9"})] if used == "v-9" else []
+        scripted.answer(reply(200, {"results": found}), *bought, reply(201, {"enrollmentId": "e"}))
+        troubled.enroll("u-1", self.course)
+        assert troubled.saved == {"voucher_id": used}
+        assert scripted.requests[-1].json == {
+            "userId": "u-1",
+            "examCode": self.course,
+            "voucherId": used,
+        }
+
     def test_a_voucher_look_up_that_fails_buys_nothing(
         self, troubled: Desk, scripted: ScriptedPartner
     ) -> None:
