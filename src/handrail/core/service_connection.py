@@ -11,7 +11,7 @@ import psycopg
 RETRY_SECONDS = 0.5  # after a failed attempt nobody tries sooner
 _CONNECT_SECONDS = 5
 # A statement that waits for somebody's lock, or a server that is gone without a word, ends in time.
-_LIMITS = "set lock_timeout = '2s'; set statement_timeout = '30s'"
+_LIMITS = "set lock_timeout = '1s'; set statement_timeout = '30s'"
 _NETWORK: dict[str, Any] = {
     "connect_timeout": _CONNECT_SECONDS,
     "keepalives_idle": 5,

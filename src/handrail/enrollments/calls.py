@@ -4,6 +4,7 @@ Results: done, failed (known not to have happened), unknown, needs_person. Pure 
 worker claims and records (`enrollments.provisioning`).
 """
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import date
@@ -82,13 +83,17 @@ SaveFacts = Callable[[ClaimedCall, Mapping[str, str]], Awaitable[None]]
 """Keeps what an adapter must remember; raises LeaseLost."""
 
 
-async def make_call(claimed: ClaimedCall, provider: BoundProvider, save: SaveFacts) -> Result:
+async def make_call(
+    claimed: ClaimedCall, provider: BoundProvider, save: SaveFacts, *, lease_until: float
+) -> Result:
     """Make the call and say how it ended; `after_seconds` only where the partner asked for it.
+
+    `lease_until`, by the event loop's clock: a worker that was stopped asks for nothing after it.
 
     Raises:
         LeaseLost: there is nothing to record.
     """
-    call = _Call(claimed, provider, save)
+    call = _Call(claimed, provider, save, lease_until)
     try:
         return await call.make()
     except RetryLater as error:
@@ -127,12 +132,13 @@ def put_off(claimed: ClaimedCall, reason: str, *, seconds: float = 1.0) -> Resul
 
 def give_up(claimed: ClaimedCall, provider: BoundProvider, *, stopping: bool) -> Result:
     """The result of a call that was ended in its middle: by a worker that stops, or for its time."""
+    call = _Call(claimed, provider, _save_nothing, 0.0)
     if stopping:
-        result = _Call(claimed, provider, _save_nothing).end_unknown("the worker was stopped")
+        result = call.end_unknown("the worker was stopped")
         result["counts"] = False
         result["after_seconds"] = 0.0
         return result
-    return _Call(claimed, provider, _save_nothing).end_unknown("the partner took too long")
+    return call.end_unknown("the partner took too long")
 
 
 async def _save_nothing(_claimed: ClaimedCall, _facts: Mapping[str, str]) -> None:
@@ -149,8 +155,11 @@ def can_find_out(kind: str, offers: Offers, key_age: float) -> bool:
 class _Call:
     """A claimed call at its provider."""
 
-    def __init__(self, claimed: ClaimedCall, provider: BoundProvider, save: SaveFacts) -> None:
+    def __init__(
+        self, claimed: ClaimedCall, provider: BoundProvider, save: SaveFacts, lease_until: float
+    ) -> None:
         self.claimed = claimed
+        self._lease_until = lease_until
         self.adapter = provider.adapter
         self.offers = provider.adapter.offers
         self.call: PartnerCall = provider.call(claimed.idempotency_key)
@@ -166,6 +175,7 @@ class _Call:
             case "enroll":
                 return await self._get_enrollment()
             case "unenroll":
+                self._check_lease()
                 await self.adapter.unenroll(
                     self.call, external_enrollment_id=claimed.enrollment_id or ""
                 )
@@ -179,6 +189,8 @@ class _Call:
         found: AccountFacts | None = None
         if self.offers.find_account:
             found = await self.adapter.find_account(self.call, person)
+        if found is None:
+            self._check_lease()
         account = found or await self.adapter.create_account(self.call, person)
         return self.end(
             "done",
@@ -202,6 +214,7 @@ class _Call:
             if claimed.leaving:
                 # It did not happen, and nobody wants it any more: do not make it now.
                 return self.end("failed", error="left before it was done", counts=False)
+        self._check_lease()
         try:
             made = await self.adapter.enroll(
                 self.call,
@@ -226,6 +239,10 @@ class _Call:
         )
         found = await self.adapter.find_account(self.call, person)
         return found is None or found.external_id != account_id
+
+    def _check_lease(self) -> None:
+        if asyncio.get_running_loop().time() > self._lease_until:
+            raise LeaseLost
 
     def _saver(self) -> Save:
         async def save(facts: Mapping[str, str]) -> None:

@@ -97,7 +97,7 @@ class Provisioner:
         self._side = ServiceConnection(context.dsn, name="provisioning")
         self._listening = ServiceConnection(context.dsn, name="provisioning, listening")
         self._providers = ProviderCache(self._side, pool=context.pool, keyring=keyring)
-        self._recorder = Recorder(self._results, recorded=self._after_commit)
+        self._recorder = Recorder(self._results, lease=rhythm.lease, recorded=self._after_commit)
         self._loop = asyncio.get_running_loop()
         self._wake = asyncio.Event()
         self._calls: dict[asyncio.Task[None], float] = {}  # with the time they are given up
@@ -192,6 +192,7 @@ class Provisioner:
         free = MOST_CALLS - len(self._calls)
         if free <= 0:
             return
+        began = self._loop.time()
         taken = dict(self._taken)
         taken.update((UUID(each), CALLS_AT_ONCE) for each in self._pool.open_circuits())
         rows = await self._claims.fetch(
@@ -206,7 +207,6 @@ class Provisioner:
             for each in calls:
                 self._end(each, put_off(each, str(error)))
             return
-        given_up_at = self._loop.time() + self._rhythm.call_deadline
         for each in calls:
             provider = providers[each.provider_id]
             if isinstance(provider, Unusable):
@@ -214,14 +214,19 @@ class Provisioner:
                 self._end(each, put_off(each, str(provider), seconds=LONGEST_OUTAGE_WAIT))
                 continue
             self._taken[each.provider_id] += 1
-            self._calls[self._loop.create_task(self._make(each, provider))] = given_up_at
+            call = self._make(each, provider, lease_until=began + self._rhythm.lease)
+            self._calls[self._loop.create_task(call)] = began + self._rhythm.call_deadline
         self._full.update(each for each in providers if self._taken[each] >= CALLS_AT_ONCE)
 
     # One call.
 
-    async def _make(self, claimed: ClaimedCall, provider: BoundProvider) -> None:
+    async def _make(
+        self, claimed: ClaimedCall, provider: BoundProvider, *, lease_until: float
+    ) -> None:
         try:
-            self._end(claimed, await make_call(claimed, provider, self._save))
+            self._end(
+                claimed, await make_call(claimed, provider, self._save, lease_until=lease_until)
+            )
         except LeaseLost:
             logger.warning("call %s was taken over by another worker", claimed.intent_id)
         except asyncio.CancelledError:

@@ -235,13 +235,17 @@ begin
 end
 $$;
 
--- Record the results of calls: JSON objects with the fields of call_result. Returns the intents whose fence
--- still held; the results of the others are refused, for somebody else has the call now.
+-- Record the results of calls: JSON objects with the fields of call_result. Returns the intents whose results
+-- were taken. The others' are not: their fence is another's by now, or somebody has a row of theirs locked at
+-- this moment (who waits for one lock lets all others wait); bring them again while the lease lasts.
 create or replace function record_call_results(p_results jsonb, p_max_attempts integer default 8) returns setof uuid
 language plpgsql
 as $$
 declare
   v_given call_result[];
+  v_accounts uuid[];
+  v_runs uuid[];
+  v_intents uuid[];
   v_results call_result[];
   v_done call_result[];
   v_result call_result;
@@ -254,14 +258,18 @@ begin
   if v_given is null then
     return;
   end if;
-  perform 1 from partner_accounts a
-  where a.id = any (array(select i.partner_account_id from unnest(v_given) as x join intents i on i.id = x.intent_id
-                          where i.kind = 'create_account' or x.cause = 'account_gone'))
-  order by a.id for no key update;
-  perform 1 from partner_lms_enrollments r
-  where r.id = any (array(select i.partner_enrollment_id from unnest(v_given) as x join intents i on i.id = x.intent_id))
-  order by r.id for no key update;
-  perform 1 from intents i where i.id = any (array(select x.intent_id from unnest(v_given) as x)) order by i.id for no key update;
+  v_accounts := array(
+    select a.id from partner_accounts a
+    where a.id = any (array(select i.partner_account_id from unnest(v_given) as x join intents i on i.id = x.intent_id
+                            where i.kind = 'create_account' or x.cause = 'account_gone'))
+    order by a.id for no key update skip locked);
+  v_runs := array(
+    select r.id from partner_lms_enrollments r
+    where r.id = any (array(select i.partner_enrollment_id from unnest(v_given) as x join intents i on i.id = x.intent_id))
+    order by r.id for no key update skip locked);
+  v_intents := array(
+    select i.id from intents i where i.id = any (array(select x.intent_id from unnest(v_given) as x))
+    order by i.id for no key update skip locked);
 
   -- An id that another account or run already has is not taken over: that needs a person.
   select array_agg(case when x.result = 'done' and taken.words is not null
@@ -272,6 +280,8 @@ begin
   from unnest(v_given) as x
   -- "is true" here and below keeps the planner on the primary key, off a partial index that was empty when it looked.
   join intents i on i.id = x.intent_id and i.fence = x.fence and (i.status = 'sending') is true
+    and i.id = any (v_intents) and (i.partner_enrollment_id is null or i.partner_enrollment_id = any (v_runs))
+    and (i.kind <> 'create_account' and x.cause is distinct from 'account_gone' or i.partner_account_id = any (v_accounts))
   left join lateral (
     select 'account_taken' as cause,
            'The partner answered with the account ' || x.external_id || ', which belongs to somebody else here.' as words

@@ -1,0 +1,45 @@
+"""The practice partners as providers of a test's organization."""
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from tests.provisioning.world import World
+from tests.sandbox.partners import CONTRACTS
+from tests.sandbox.process import Sandbox
+
+
+@dataclass(frozen=True, slots=True)
+class Campus:
+    """Joins one organization with one sandbox."""
+
+    world: World
+    sandbox: Sandbox
+
+    def add_provider(self, slug: str) -> UUID:
+        key, organization = CONTRACTS[slug].credentials.values()
+        return self.world.add_provider(
+            slug,
+            base_url=f"http://127.0.0.1:{self.sandbox.port}/{slug}",
+            credentials={"api_key": key.removeprefix("Bearer "), "organization_id": organization},
+        )
+
+    def add_course(self, slug: str, *, code: str = "", credential_name: str = "C") -> UUID:
+        """A provider and the course that the sandbox has there."""
+        code = code or CONTRACTS[slug].course
+        return self.world.add_course(self.add_provider(slug), code, credential_name=credential_name)
+
+    def order_fault(self, slug: str, on: str, kind: str, *, times: int = 1) -> None:
+        """Let the next such requests fail."""
+        order = {"partner": slug, "on": on, "kind": kind, "times": times}
+        self.sandbox.control("POST", "faults", order)
+
+    def list_ledger(self, slug: str) -> list[tuple[str, str, str]]:
+        """What the partner was asked: operation, outcome, and the status the client got."""
+        return [
+            (each["operation"], each["outcome"], each["answered"])
+            for each in self.sandbox.list_all("ledger", partner=slug)
+        ]
+
+    def list_enrollments(self, slug: str) -> list[dict[str, Any]]:
+        return self.sandbox.list_all("enrollments", partner=slug)

@@ -1,0 +1,51 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pytest_django import Settings
+
+from tests.databases import Database
+from tests.provisioning.campus import Campus
+from tests.provisioning.world import World
+from tests.sandbox.partners import make_config
+from tests.sandbox.process import Sandbox
+from tests.scripted_partner import ScriptedPartner, run_scripted_partner
+
+_FAULTS = {"hang_seconds": 2, "retry_after_seconds": 1}
+
+
+@pytest.fixture
+def world(database: Database) -> Iterator[World]:
+    world = World(database)
+    yield world
+    world.close()
+
+
+@pytest.fixture
+def partner(settings: Settings) -> Iterator[ScriptedPartner]:
+    """A partner that answers as scripted, to which the worker may call."""
+    with run_scripted_partner() as partner:
+        settings.HANDRAIL_ALLOWED_PRIVATE_HOSTS = frozenset({partner.host_port})
+        yield partner
+
+
+@pytest.fixture(autouse=True)
+def quick(settings: Settings) -> None:
+    """Do not wait as long as an installation does."""
+    settings.HANDRAIL_RETRY_BASE_SECONDS = 0.05
+    settings.HANDRAIL_RETRY_MAX_SECONDS = 0.2
+    settings.HANDRAIL_CALL_TIMEOUT_SECONDS = 1.0
+
+
+@pytest.fixture
+def sandbox(tmp_path: Path, settings: Settings) -> Iterator[Sandbox]:
+    """The practice partners as a process of their own; nobody studies unless told."""
+    sandbox = Sandbox(tmp_path, make_config({}, faults=_FAULTS)).start()
+    settings.HANDRAIL_ALLOWED_PRIVATE_HOSTS = frozenset({("127.0.0.1", sandbox.port)})
+    yield sandbox
+    sandbox.stop()
+
+
+@pytest.fixture
+def campus(world: World, sandbox: Sandbox) -> Campus:
+    return Campus(world, sandbox)
