@@ -1,11 +1,26 @@
 -- Runs at a partner: leaving them, and going on once an account or a cancellation is settled.
 
+-- The live enrollments that want a run. A pending elective that nobody chose wants nothing.
+create or replace function enrollments_wanting(p_run uuid) returns setof enrollments language sql stable as $$
+  select e.*
+  from steps_of_run(p_run) s join enrollments e on e.id = s.enrollment_id
+  where (s.status in ('in_progress', 'failed') or s.status = 'pending' and (s.required or s.chosen_at is not null))
+    and e.status in ('pending', 'active', 'suspended')
+$$;
+
+create or replace function run_is_wanted(p_run uuid) returns boolean language sql stable as $$
+  select exists (select from enrollments_wanting(p_run))
+$$;
+
 -- A run's calls wait while every enrollment that wants it is suspended.
 create or replace function run_is_held(p_run uuid) returns boolean language sql stable as $$
-  select coalesce(bool_and(e.status = 'suspended'), false)
-  from steps_of_run(p_run) s join enrollments e on e.id = s.enrollment_id
-  where s.status in ('pending', 'in_progress', 'failed')
-    and e.status in ('pending', 'active', 'suspended')
+  select coalesce(bool_and(status = 'suspended'), false) from enrollments_wanting(p_run)
+$$;
+
+-- An account's call waits while every run that waits for it does.
+create or replace function account_is_held(p_account uuid) returns boolean language sql stable as $$
+  select coalesce(bool_and(run_is_held(id)), false) from partner_lms_enrollments
+  where partner_account_id = p_account and status = 'requested'
 $$;
 
 -- Ask the partner for the runs that were waiting for this account or for an older run to end.
@@ -30,13 +45,6 @@ begin
     perform pg_notify('handrail_intents', '');
   end if;
 end
-$$;
-
-create or replace function run_is_wanted(p_run uuid) returns boolean language sql stable as $$
-  select exists (
-    select from steps_of_run(p_run) s join enrollments e on e.id = s.enrollment_id
-    where s.status in ('pending', 'in_progress', 'failed')
-      and e.status in ('pending', 'active', 'suspended'))
 $$;
 
 -- Leave the runs that no live enrollment wants any more. What was never sent is taken back; what may have
@@ -79,7 +87,26 @@ begin
     perform close_attention('call', id, 'the run was left') from unnest(v_canceled) as id;
     perform close_attention('run', v_run.id, 'the run was left');
     perform leave_partner(v_run.id, v_provider.offers_unenroll, v_maybe_there or v_provider.mode = 'link' and v_run.status = 'active');
+    if v_run.status = 'requested' then
+      perform forgo_account(v_run.partner_account_id);
+    end if;
   end loop;
+end
+$$;
+
+-- Take back the call for an account that no run waits for any more, unless the partner may have made it.
+create or replace function forgo_account(p_account uuid) returns void language plpgsql as $$
+declare
+  v_intent uuid;
+begin
+  update intents set status = 'canceled', updated_at = now()
+  where partner_account_id = p_account and kind = 'create_account' and status in ('queued', 'failed', 'needs_person')
+    and not uncertain
+    and not exists (select from partner_lms_enrollments where partner_account_id = p_account and status = 'requested')
+  returning id into v_intent;
+  if v_intent is not null then
+    perform close_attention('call', v_intent, 'nobody waits for this account any more');
+  end if;
 end
 $$;
 
@@ -111,22 +138,36 @@ begin
 end
 $$;
 
--- Hold or release the unsent calls of an enrollment's runs, after it was suspended or resumed.
+-- Hold or release the calls of an enrollment's runs, after it was suspended, resumed or closed. One that is
+-- being sent is held too: its answer is recorded, but it is not repeated.
 create or replace function hold_calls(p_enrollment uuid) returns void language sql as $$
   update intents i set held = run_is_held(i.partner_enrollment_id), updated_at = now()
   from enrollment_steps s
   where s.enrollment_id = p_enrollment and i.partner_enrollment_id = s.partner_enrollment_id
-    and i.status in ('queued', 'failed', 'unknown') and i.kind = 'enroll'
+    and i.status in ('queued', 'sending', 'failed', 'unknown', 'needs_person') and i.kind = 'enroll'
     and i.held is distinct from run_is_held(i.partner_enrollment_id);
 
-  -- An account is held when every run that waits for it is.
-  update intents i
-  set held = (select coalesce(bool_and(run_is_held(r.id)), false) from partner_lms_enrollments r
-              where r.partner_account_id = i.partner_account_id and r.status = 'requested'), updated_at = now()
+  update intents i set held = account_is_held(i.partner_account_id), updated_at = now()
   from enrollment_steps s
   join partner_lms_enrollments r on r.id = s.partner_enrollment_id
   where s.enrollment_id = p_enrollment and i.partner_account_id = r.partner_account_id
-    and i.kind = 'create_account' and i.status in ('queued', 'failed', 'unknown');
+    and i.kind = 'create_account' and i.status in ('queued', 'sending', 'failed', 'unknown', 'needs_person')
+    and i.held is distinct from account_is_held(i.partner_account_id);
+
+  select pg_notify('handrail_intents', '')
+$$;
+
+-- An active enrollment joined these runs: what was held for the suspended ones goes out.
+create or replace function release_hold(p_runs uuid[]) returns void language sql as $$
+  update intents set held = false, updated_at = now()
+  where partner_enrollment_id = any (p_runs) and kind = 'enroll' and held
+    and status in ('queued', 'sending', 'failed', 'unknown', 'needs_person');
+
+  update intents i set held = false, updated_at = now()
+  from partner_lms_enrollments r
+  where r.id = any (p_runs) and (r.status = 'requested') is true and i.partner_account_id = r.partner_account_id
+    and i.kind = 'create_account' and i.held
+    and i.status in ('queued', 'sending', 'failed', 'unknown', 'needs_person');
 
   select pg_notify('handrail_intents', '')
 $$;

@@ -37,7 +37,8 @@ begin
     from enrollment_steps s
     join partner_lms_enrollments r on r.id = s.partner_enrollment_id
     where s.enrollment_id = any (p_enrollments)
-      and (r.status = 'completed' and r.revoked_at is null and s.status in ('pending', 'in_progress', 'failed')
+      and (r.status = 'completed' and r.revoked_at is null
+           and (s.status in ('in_progress', 'failed') or s.status = 'pending' and (s.required or s.chosen_at is not null))
            or r.status = 'failed' and s.status = 'in_progress')
   ), changed as (
     update enrollment_steps s
@@ -106,6 +107,10 @@ begin
         select r.id from partner_lms_enrollments r join partner_lms_courses c on c.id = r.course_id
         where r.partner_account_id = a.id and r.course_id = s.course_id and r.status = 'completed' and r.revoked_at is null
           and (c.valid_months is null or r.completed_at + make_interval(months => c.valid_months) > now())
+          and not exists (  -- reopened since
+            select from partner_lms_enrollments later
+            where later.partner_account_id = a.id and later.course_id = s.course_id and later.run > r.run
+              and later.counts_from is not null)
         order by r.completed_at desc limit 1
       ) same on newest.id is not null and not p_new_attempt and not s.demands_new_run
     )
@@ -150,7 +155,9 @@ begin
     select distinct made.organization_id, made.provider_id, 'create_account', made.partner_account_id
     from made join partner_accounts a on a.id = made.partner_account_id
     where made.status = 'requested' and (a.external_id is null) is true
-    on conflict do nothing
+    on conflict (partner_account_id)
+      where kind = 'create_account' and status in ('queued', 'sending', 'failed', 'unknown', 'needs_person')
+      do update set held = false where intents.held
   )
   select count(*) into v_made from made;
   perform pg_notify('handrail_intents', '');  -- wakes the worker, once a transaction; it looks by itself too
@@ -158,29 +165,44 @@ begin
 end
 $$;
 
--- Give each step its run. Accounts and cancellations whose answer is about to be recorded must not be missed.
+-- Give each step its run. What is about to be recorded of an account or a cancellation, and a run that is
+-- about to be left, must not be missed: where it matters, lock it and look again.
 create or replace function assign_runs(p_steps uuid[], p_before uuid[], p_new_attempt boolean) returns step_place[]
 language plpgsql as $$
 declare
   v_places step_place[];
+  v_runs uuid[];
+  v_locked uuid[];
 begin
-  v_places := place_steps(p_steps, p_before, p_new_attempt);
-  if exists (select from unnest(v_places) where same_id is null and is_new and (is_known is not true or is_leaving)) then
-    insert into partner_accounts (organization_id, provider_id, learner_id)
-    select distinct organization_id, provider_id, learner_id from unnest(v_places) where account_id is null
-    on conflict do nothing;
-    perform 1 from partner_accounts where id = any (array(select account_id from unnest(v_places))) order by id for no key update;
-    perform 1 from partner_lms_enrollments r
-    where r.id = any (array(
-      select o.id from unnest(v_places) as v
-      join partner_lms_enrollments o on o.partner_account_id = v.account_id and o.course_id = v.course_id
-      where v.is_leaving))
-    order by r.id for no key update;
+  loop
     v_places := place_steps(p_steps, p_before, p_new_attempt);
-  end if;
-  while not make_runs(v_places, p_new_attempt) loop
-    v_places := place_steps(p_steps, p_before, p_new_attempt);
+    if exists (select from unnest(v_places)
+               where same_id is null and (not is_new or is_known is not true or is_leaving)) then
+      v_runs := array(
+        select run_id from unnest(v_places) where same_id is null and not is_new
+        union
+        select o.id from unnest(v_places) as v
+        join partner_lms_enrollments o on o.partner_account_id = v.account_id and o.course_id = v.course_id
+        where v.is_leaving);
+      if v_locked is null or not v_runs <@ v_locked then
+        insert into partner_accounts (organization_id, provider_id, learner_id)
+        select distinct organization_id, provider_id, learner_id from unnest(v_places) where account_id is null
+        order by learner_id, provider_id
+        on conflict (learner_id, provider_id) do update set updated_at = now();  -- locks it too
+        perform 1 from partner_accounts where id = any (array(select account_id from unnest(v_places)))
+        order by id for no key update;
+        perform 1 from partner_lms_enrollments where id = any (v_runs) order by id for no key update;
+        v_locked := v_runs;
+        continue;
+      end if;
+    end if;
+    exit when make_runs(v_places, p_new_attempt);
   end loop;
+  v_runs := array(select run_id from unnest(v_places)
+                  where same_id is null and not is_new and run_status in ('requested', 'provisioning', 'needs_attention'));
+  if v_runs <> '{}' then
+    perform release_hold(v_runs);
+  end if;
   return v_places;
 end
 $$;
