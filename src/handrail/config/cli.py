@@ -40,10 +40,25 @@ class Command:
 _ours = "handrail.config.commands:"
 COMMANDS: dict[str, Command] = {
     "run": Command(f"{_ours}run", "Run everything here until Ctrl-C.", ""),
+    "demo": Command(f"{_ours}demo", "Show everything on an example, in fast motion.", ""),
     "web": Command(f"{_ours}web", "Serve pages, API and webhooks.", "web"),
     "applier": Command("handrail.inbox.commands:applier", "Apply stored webhooks.", "applier"),
     "events": Command("handrail.inbox.commands:events", "Show stored webhooks."),
     "replay": Command("handrail.inbox.commands:replay", "Apply stored webhooks once more."),
+    "import-catalog": Command("handrail.programs.commands:import_catalog", "Take a catalog over."),
+    "import-roster": Command(
+        "handrail.enrollments.commands:import_roster", "Enroll from a CSV file."
+    ),
+    "import-results": Command(
+        "handrail.enrollments.commands:import_results", "Take a partner's results over."
+    ),
+    "create-organization": Command(
+        "handrail.people.commands:create_organization", "Create one with its first owner."
+    ),
+    "provider configure": Command(
+        "handrail.partners.commands:configure", "Set address and secrets."
+    ),
+    "provider list": Command("handrail.partners.commands:list_all", "Show the partners."),
     "worker": Command("handrail.core.commands:worker", "Make calls to partners, do jobs."),
     "sandbox": Command(
         f"{_ours}sandbox",
@@ -63,7 +78,7 @@ COMMANDS: dict[str, Command] = {
 
 def main() -> None:
     """Run a command; what a person can mend is told in a sentence, not a traceback."""
-    name = sys.argv[1] if len(sys.argv) > 1 else "--help"
+    name, arguments = split_command(sys.argv[1:])
     if name in ("-h", "--help", "help"):
         typer.echo(write_help())
         return
@@ -72,7 +87,15 @@ def main() -> None:
         near = get_close_matches(name, COMMANDS, n=1)
         hint = f" Did you mean {near[0]}?" if near else ""
         _refuse(f"There is no command {name}.{hint} See: handrail --help", 2)
-    run_command(name, entry, sys.argv[2:])
+    run_command(name, entry, arguments)
+
+
+def split_command(words: list[str]) -> tuple[str, list[str]]:
+    """Return the command's name, which may be of two words, and its arguments."""
+    two = " ".join(words[:2])
+    if two in COMMANDS:
+        return two, words[2:]
+    return (words[0], words[1:]) if words else ("--help", [])
 
 
 def write_help() -> str:

@@ -1,11 +1,70 @@
-"""`handrail reconcile`."""
+"""`handrail import-roster`, `handrail import-results` and `handrail reconcile`."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
     from handrail.enrollments.reconciling import Tally
+
+File = Annotated[
+    Path, typer.Argument(exists=True, dir_okay=False, readable=True, help="CSV, in UTF-8.")
+]
+
+
+def import_roster(
+    file: File,
+    *,
+    organization: Annotated[
+        str, typer.Option(help="Slug; needed where there are several organizations.")
+    ] = "",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")
+    ] = False,
+) -> None:
+    """Make the learners in FILE known and enroll them; a repeat changes nothing.
+
+    Good rows are taken, each bad one is told with its line. What is known already stays: where a
+    row says something else, that is told too.
+    """
+    from handrail.enrollments.roster import import_roster as take_over
+    from handrail.organizations.actions import find_organization
+
+    found = find_organization(organization)
+    with file.open("rb") as stream:
+        report = take_over(stream, organization=found, tell=typer.echo, dry_run=dry_run)
+    typer.echo(
+        f"{report.rows_taken} of {report.rows} rows taken: {report.people_added} people and "
+        f"{report.enrollments_added} enrollments added, {report.rows_known} rows known before, "
+        f"{report.rows_refused} not taken."
+    )
+    if dry_run:
+        typer.echo("Nothing was changed. Do it without --dry-run.")
+
+
+def import_results(
+    provider: Annotated[str, typer.Argument(help="The provider's slug.")],
+    file: File,
+    *,
+    organization: Annotated[
+        str, typer.Option(help="Slug; needed where two have such a provider.")
+    ] = "",
+) -> None:
+    """Take over who completed which course at PROVIDER; a repeat changes nothing.
+
+    Columns: email, course (the partner's code), completed_on (such as 2026-09-01).
+    """
+    from handrail.enrollments.results import import_results as take_over
+    from handrail.partners.actions import find_provider
+
+    found = find_provider(provider, organization_slug=organization)
+    with file.open("rb") as stream:
+        report = take_over(stream, provider=found, tell=typer.echo, source=file.name)
+    typer.echo(
+        f"{report.completed} completions taken over, {report.known} already completed before, "
+        f"{report.rows_refused} rows not taken."
+    )
 
 
 def reconcile(

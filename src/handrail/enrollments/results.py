@@ -20,7 +20,7 @@ from handrail.people.models import normalize_email
 from handrail.people.text import clean_text, find_email_problem, shorten
 
 COLUMNS = Columns(required=("email", "course", "completed_on"))
-BATCH = 250
+BATCH = 500
 """Rows in one transaction."""
 _KNOWN = "already completed"
 

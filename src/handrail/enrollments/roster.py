@@ -20,7 +20,7 @@ from handrail.enrollments.roster_rows import COLUMNS, BadField, RosterRow, read_
 from handrail.organizations.models import Organization
 from handrail.programs.models import Program, ProgramVersion
 
-BATCH = 250
+BATCH = 500
 """Rows in one transaction."""
 _DRY_RUN_PATIENCE = "set local idle_in_transaction_session_timeout = '10min'"
 
@@ -39,10 +39,7 @@ _FIND_ENROLLMENTS = """
 select distinct on (learner_id, program_id) learner_id, program_id, start_date, funding_source
 from enrollments where learner_id = any (%s) order by learner_id, program_id, created_at desc
 """
-_ENROLL = """
-select meet_requirement(create_enrollment(learner, program, funding_source, start_date), 'approved', 'import')
-from unnest(%s::uuid[], %s::uuid[], %s::text[], %s::date[]) as given (learner, program, funding_source, start_date)
-"""
+_ENROLL = "select enroll_learners(%s::uuid[], %s::uuid[], %s::text[], %s::date[])"
 
 
 @dataclass(slots=True)
