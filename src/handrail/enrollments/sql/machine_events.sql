@@ -23,6 +23,7 @@ create type partner_event as (
   cause_reason text,
   forced boolean,                 -- a person with evidence: the order of the partner's times does not matter
   by_external boolean,            -- set here: found by its external id
+  by_run boolean,                 -- set here: found by our own id
   wave integer                    -- set here: the how-manieth of its run in this batch
 );
 
@@ -92,18 +93,27 @@ language plpgsql as $$
 begin
   return query
   with decided as (
-    select e.*, e.at as fact_at, r.organization_id, r.learner_id as run_learner, r.status as old_status,
+    select e.*, r.organization_id, r.learner_id as run_learner, r.status as old_status,
+      r.external_enrollment_id is null and e.external_enrollment_id <> '' as brings_id,
+      -- What the run's status rests on stays its cause, whatever else is reported.
+      case r.status when 'completed' then e.kind = 'course.completed'
+                    when 'failed' then e.kind in ('course.completed', 'course.failed') else true end as is_cause,
       case
-        when r.counts_from is not null and e.at < r.counts_from and (r.continued or not e.by_external)
+        when r.counts_from is not null and e.at < r.counts_from and (r.continued or not e.by_external and e.by_run is not true)
           then 'dated before this attempt'
         when e.kind = 'course.completed' and r.status = 'completed' and r.revoked_at is null then 'already completed'
         when e.kind = 'course.completed' and e.forced is not true and r.failed_at > e.at then 'dated before the failure'
+        when e.kind = 'course.completed' and e.forced is not true and r.revoked_at > e.at then 'taken back later'
+        when e.kind = 'completion.revoked' and r.completed_at > e.at then 'completed again later'
         when e.kind = 'course.failed' and r.status = 'failed' and r.failed_at >= e.at then 'already failed'
         when e.kind = 'course.failed' and r.completed_at >= e.at then 'an older failure does not undo a completion'
         when e.kind = 'progress.updated' and r.status = 'completed' then 'already completed'
         when e.kind = 'progress.updated' and r.progress_at > e.at then 'older than the progress known'
-        when e.kind = 'enrollment.created' and r.status not in ('requested', 'provisioning') then 'already known'
+        when e.kind = 'enrollment.created' and r.status not in ('requested', 'provisioning')
+             and (r.status <> 'needs_attention' or r.external_enrollment_id is not null) then 'already known'
         when e.kind = 'enrollment.ended' and r.status in ('completed', 'cancelled', 'failed') then 'the run had ended'
+        when e.kind = 'enrollment.ended' and r.status in ('requested', 'provisioning') and r.external_enrollment_id is null
+          then 'ours is still being asked for'
       end as why_not
     from (select x.*, coalesce(x.occurred_at, x.received_at, now()) as at from unnest(p_events) as x) as e
     join partner_lms_enrollments r on r.id = e.run_id
@@ -115,6 +125,8 @@ begin
           when 'course.completed' then 'completed'
           when 'course.failed' then case when r.status = 'completed' then r.status else 'failed' end
           when 'enrollment.ended' then case r.status when 'cancelling' then 'cancelled' else 'needs_attention' end
+          when 'progress.updated' then
+            case when d.brings_id and r.status in ('requested', 'provisioning', 'needs_attention') then 'active' else r.status end
           else r.status end,
         external_enrollment_id = coalesce(r.external_enrollment_id, nullif(d.external_enrollment_id, '')),
         completed_at = case d.kind when 'course.completed' then d.at else r.completed_at end,
@@ -126,8 +138,12 @@ begin
                                when 'course.completed' then 100 else r.progress end,
         progress_at = case when d.kind = 'progress.updated' and d.percent is not null then d.at else r.progress_at end,
         cause = case when d.kind = 'enrollment.ended' and r.status <> 'cancelling' then 'The partner ended this enrollment.'
-                     when d.kind in ('course.completed', 'course.failed') then '' else r.cause end,
-        fact_kind = d.cause_kind, fact_id = d.cause_id, fact_actor = d.actor, fact_reason = coalesce(d.cause_reason, ''),
+                     when d.kind in ('course.completed', 'course.failed')
+                          or d.brings_id and d.kind in ('enrollment.created', 'progress.updated') then '' else r.cause end,
+        fact_kind = case when d.is_cause then d.cause_kind else r.fact_kind end,
+        fact_id = case when d.is_cause then d.cause_id else r.fact_id end,
+        fact_actor = case when d.is_cause then d.actor else r.fact_actor end,
+        fact_reason = case when d.is_cause then coalesce(d.cause_reason, '') else r.fact_reason end,
         updated_at = now()
     from decided d
     where r.id = d.run_id and d.why_not is null and d.kind <> 'certificate.issued'
@@ -144,8 +160,26 @@ begin
            d.kind in ('enrollment.ended', 'completion.revoked')
            or d.kind = 'course.failed' and d.old_status = 'completed'
            or d.kind in ('course.completed', 'course.failed')
-              and d.old_status in ('requested', 'provisioning', 'needs_attention'))
+              and d.old_status in ('requested', 'provisioning', 'needs_attention', 'cancelling')
+           or d.brings_id and d.old_status = 'needs_attention')
   from decided d;
+end
+$$;
+
+-- A run's calls that need no answer any more; with p_known, also those that may have done their work.
+create or replace function take_back_calls(p_run uuid, p_kind text, p_known boolean, p_why text) returns void
+language plpgsql as $$
+declare
+  v_intent uuid;
+begin
+  for v_intent in
+    update intents set status = case when uncertain then 'done' else 'canceled' end, updated_at = now()
+    where partner_enrollment_id = p_run and kind = p_kind
+      and status in ('queued', 'failed', 'unknown', 'needs_person') and (not uncertain or p_known)
+    returning id
+  loop
+    perform close_attention('call', v_intent, p_why);
+  end loop;
 end
 $$;
 
@@ -165,8 +199,7 @@ begin
         perform open_attention(v_run.organization_id, 'run', v_run.id,
           'The partner ended this enrollment before it was completed.', '{}', v_enrollment, v_run.provider_id);
       when v_event.kind = 'enrollment.ended' and v_run.status = 'cancelled' then
-        update intents set status = 'canceled', updated_at = now()
-        where partner_enrollment_id = v_run.id and kind = 'unenroll' and status in ('queued', 'failed', 'unknown', 'needs_person');
+        perform take_back_calls(v_run.id, 'unenroll', true, 'the partner ended the enrollment');
         perform request_waiting_runs(array[v_run.partner_account_id]);
       when v_event.kind = 'completion.revoked'
            or v_event.kind = 'course.failed' and v_run.status = 'completed'
@@ -176,15 +209,12 @@ begin
           || '. Reopen the step or keep the completion.', '{}', v_enrollment, v_run.provider_id);
       when v_event.kind in ('course.completed', 'course.failed') then
         perform close_attention('run', v_run.id, 'the partner reported a result');
-        -- Done before we asked for it: what was not sent yet need not be sent.
-        for v_intent in
-          update intents set status = 'canceled', updated_at = now()
-          where partner_enrollment_id = v_run.id and kind = 'enroll'
-            and status in ('queued', 'failed', 'needs_person') and not uncertain
-          returning id
-        loop
-          perform close_attention('call', v_intent, 'the partner reported a result');
-        end loop;
+        -- Done before we asked for it, or left too late: what was not sent yet need not be sent.
+        perform take_back_calls(v_run.id, 'enroll', v_run.external_enrollment_id is not null, 'the partner reported a result');
+        perform take_back_calls(v_run.id, 'unenroll', true, 'the partner reported a result');
+        perform request_waiting_runs(array[v_run.partner_account_id]);
+      when v_event.kind in ('enrollment.created', 'progress.updated') then
+        perform take_back_calls(v_run.id, 'enroll', true, 'the partner told its id');
       else
         null;
     end case;
@@ -258,6 +288,11 @@ begin
     perform keep_papers(p_events);
   end if;
 
+  -- Ids that were not known before this batch: others may wait for them.
+  perform wake_waiting_events(known.provider_id, known.ids)
+  from (select provider_id, array_agg(distinct external_enrollment_id) as ids from unnest(p_events)
+        where not by_external and external_enrollment_id <> '' group by provider_id) as known;
+
   if v_early then
     -- Done before its turn: a step that would start later takes the completion over.
     update enrollment_steps s
@@ -289,11 +324,11 @@ begin
     from jsonb_populate_recordset(null::partner_event, p_events) with ordinality as x
          (ref, kind, provider_id, external_enrollment_id, run_id, account_external_id, course_code, learner_id,
           course_id, occurred_at, received_at, percent, reason, sensitive_result, certificate, cause_kind, cause_id,
-          actor, cause_reason, forced, by_external, wave, n)
+          actor, cause_reason, forced, by_external, by_run, wave, n)
     cross join lateral (select row(x.ref, x.kind, x.provider_id, x.external_enrollment_id, x.run_id,
           x.account_external_id, x.course_code, x.learner_id, x.course_id, x.occurred_at, x.received_at, x.percent,
           x.reason, x.sensitive_result, x.certificate, x.cause_kind, x.cause_id, x.actor, x.cause_reason, x.forced,
-          false, 0)::partner_event as e) as whole
+          false, false, 0)::partner_event as e) as whole
     left join partner_lms_enrollments r
       on r.provider_id = x.provider_id and r.external_enrollment_id = x.external_enrollment_id
   )
@@ -301,7 +336,7 @@ begin
     array_agg(row((e).ref, (e).kind, (e).provider_id, (e).external_enrollment_id, run, (e).account_external_id,
         (e).course_code, (e).learner_id, (e).course_id, (e).occurred_at, (e).received_at, (e).percent, (e).reason,
         (e).sensitive_result, (e).certificate, (e).cause_kind, (e).cause_id, (e).actor, (e).cause_reason, (e).forced,
-        direct, wave)::partner_event order by n) filter (where run is not null),
+        direct, run = (e).run_id, wave)::partner_event order by n) filter (where run is not null),
     array_agg(e order by n) filter (where run is null)
   into v_events, v_lost
   from (select *, row_number() over (partition by run order by n) as wave from given) as numbered;
