@@ -18,6 +18,22 @@ def run(
     raise typer.Exit(run_installation(port=port))
 
 
+def demo(
+    *,
+    learners: Annotated[int, typer.Option(min=0, help="So many invented learners more.")] = 0,
+    faults: Annotated[bool, typer.Option("--faults", help="Partners that fail.")] = False,
+    port: Annotated[int, typer.Option(envvar="PORT", help="0: a free one.")] = 0,
+) -> None:
+    """Carry the example roster from enrollment to certificate, in fast motion, and check it.
+
+    The whole system runs in a database of its own below var/demo, made anew each time. Ends with
+    0 only if everybody completed and every promise was kept.
+    """
+    from handrail.config.demo.run import Wish, run_demo
+
+    raise typer.Exit(run_demo(Wish(port=port, learners=learners, faults=faults)))
+
+
 def web() -> None:
     """Serve pages, API and webhooks at HANDRAIL_BIND."""
     from handrail.config.serve import serve_web

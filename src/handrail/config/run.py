@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NoReturn
@@ -50,7 +50,7 @@ def run_installation(*, port: int) -> int:
         announcement = f"{news}Handrail is ready: {address}   (Ctrl-C stops it)"
         companions = [_announce(host, port, announcement)]
         if local is not None:
-            companions.append(keep_database(local.postgres))
+            companions.append(keep_database(local.postgres, say=say))
         return asyncio.run(_keep_running(installation, local, companions))
 
 
@@ -126,8 +126,8 @@ async def _keep_running(
     return await group.run(*companions)
 
 
-async def keep_database(postgres: EmbeddedPostgres) -> None:
-    """Start the database server again whenever it dies."""
+async def keep_database(postgres: EmbeddedPostgres, *, say: Callable[[str], None]) -> None:
+    """Start the database server again whenever it dies; `say` tells of it."""
     wait = WATCH_SECONDS
     while True:
         await asyncio.sleep(WATCH_SECONDS)

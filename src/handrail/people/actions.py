@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-from allauth.account.models import EmailAddress
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.db import transaction
@@ -51,10 +50,7 @@ def create_profile(*, email: str, password: str, name: str = "") -> Profile:
         validate_password(password, Profile(email=email, name=name))
     except ValidationError as error:
         raise ProfileRefused(" ".join(error.messages)) from error
-    with transaction.atomic():
-        profile = Profile.objects.create_user(email=email, password=password, name=name)
-        EmailAddress.objects.create(user=profile, email=profile.email, verified=True, primary=True)
-    return profile
+    return Profile.objects.create_user(email=email, password=password, name=name)
 
 
 def add_member(organization: Organization, profile: Profile, *, role: str) -> None:

@@ -1,23 +1,23 @@
 """The people of the demo: students who choose and sign up, and a case manager.
 
-Each does what the person would do, by the same way: students and the case manager act as
-`handrail_web` with their own claims, through the SQL functions that the pages call; the partner's
-site they use as visitors. What only Handrail's staff does at the command line (importing the file
-of the partner without an API) runs as the service role.
+Each does what the person would do, by the same way: at our pages through the pages' own actions,
+as `handrail_web` with the person's claims; at the partner's site as a visitor. What is done at the
+command line (importing the file of the partner without an API) runs as the service role.
 """
 
 import random
 import secrets
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
-import psycopg
-from django.db import connection
-
+from handrail.config.demo.asking import fetch
 from handrail.config.demo.browser import SiteAway, look_up, sign_up
+from handrail.config.demo.pages import Pages
+from handrail.enrollments.actions import choose_elective, enter_partner_id, retry_call
 from handrail.enrollments.results import import_results
 from handrail.organizations.identity import Identity
 from handrail.organizations.models import Organization
@@ -26,6 +26,8 @@ from handrail.people.actions import add_member, create_profile
 from handrail.people.models import Profile
 
 CASE_MANAGER = "case.manager@example.org"
+SEEN = "seen on the partner's page"
+NOT_SEEN = "not on the partner's page"
 
 # Stages of electives that have been reached and where somebody still has to choose.
 _UNDECIDED = """
@@ -78,7 +80,7 @@ class _Case(NamedTuple):
 class Places:
     """Where the cast finds things."""
 
-    web_dsn: str
+    web_password: str = field(repr=False)
     """Of handrail_web."""
     results: Path
     """The file that the partner without an API keeps."""
@@ -89,9 +91,9 @@ class Cast:
 
     def __init__(self, organization: Organization, places: Places, *, seed: int) -> None:
         self._organization = organization
-        self._places = places
+        self._results = places.results
         self._chance = random.Random(seed)  # noqa: S311 - plays people, guards nothing
-        self._web: psycopg.Connection[tuple[Any, ...]] | None = None
+        self._pages = Pages(places.web_password)
         self._signed_up: set[UUID] = set()
         self._results_seen = 0
         self.case_manager = _hire(organization)
@@ -100,7 +102,7 @@ class Cast:
         """Let everybody do what there is to do now.
 
         Raises:
-            django.db.OperationalError, psycopg.OperationalError: the database is away; try again.
+            django.db.OperationalError, InterfaceError: the database is away; try again.
         """
         self._choose_electives()
         self._sign_up()
@@ -109,18 +111,16 @@ class Cast:
 
     def close(self) -> None:
         """Close the connection of the people at the pages."""
-        web, self._web = self._web, None
-        if web is not None:
-            web.close()
+        self._pages.close()
 
     def _choose_electives(self) -> None:
-        for learner_id, missing, choices in _fetch(_UNDECIDED):
+        for learner_id, missing, choices in fetch(_UNDECIDED):
             student = Identity(_sign_in(learner_id))
             for step in self._chance.sample(choices, missing):
-                self._do(student, "select choose_elective(%s)", step)
+                self._pages.act(student, partial(choose_elective, step))
 
     def _sign_up(self) -> None:
-        for step, url, first_name, last_name, email in _fetch(_LINKED):
+        for step, url, first_name, last_name, email in fetch(_LINKED):
             if step not in self._signed_up:
                 with suppress(SiteAway):  # and tries again in a moment
                     sign_up(url, name=f"{first_name} {last_name}".strip(), email=email)
@@ -128,7 +128,7 @@ class Cast:
 
     def _import_results(self) -> None:
         """Import the partner's file whenever it has changed."""
-        file = self._places.results
+        file = self._results
         if not file.exists() or file.stat().st_mtime_ns == self._results_seen:
             return
         seen = file.stat().st_mtime_ns
@@ -140,35 +140,21 @@ class Cast:
     def _decide_cases(self) -> None:
         """Look at the partner's own page, as a case manager does, and settle what can be settled."""
         manager = Identity(self.case_manager.id, self._organization.id, "staff")
-        for case in map(_Case._make, _fetch(_UNDECIDABLE)):
+        for case in map(_Case._make, fetch(_UNDECIDABLE)):
             with suppress(SiteAway):
                 page = look_up(case.base_url, case.email)
                 if page.is_working:
                     continue  # what is missing may come yet
                 found = page.account if case.kind == "create_account" else ""
                 if case.kind == "enroll":
-                    found = _pick_new(case, [id for id, code in page.enrollments if code == case.course])
-                if found:
-                    words = "seen on the partner's page"
-                    self._do(
-                        manager, "select enter_partner_id(%s, %s, %s)", case.intent_id, found, words
+                    found = _pick_new(
+                        case, [id for id, code in page.enrollments if code == case.course]
                     )
+                if found:
+                    action = partial(enter_partner_id, external_id=found, note=SEEN)
                 else:
-                    words = "not on the partner's page"
-                    self._do(manager, "select retry_call(%s, false, %s)", case.intent_id, words)
-
-    def _do(self, identity: Identity, statement: str, *parameters: object) -> None:
-        """Do something as this person; what the step machine refuses had changed meanwhile."""
-        if self._web is None or self._web.closed:
-            self._web = psycopg.connect(self._places.web_dsn, autocommit=True)
-        try:
-            with self._web.transaction():
-                claims = identity.encode()
-                self._web.execute("select set_config('request.jwt.claims', %s, true)", [claims])
-                self._web.execute(statement.encode(), parameters)
-        except psycopg.Error as error:
-            if error.sqlstate != "HR001":
-                raise
+                    action = partial(retry_call, look_up=False, note=NOT_SEEN)
+                self._pages.act(manager, partial(action, case.intent_id))
 
 
 def _hire(organization: Organization) -> Profile:
@@ -181,7 +167,7 @@ def _hire(organization: Organization) -> Profile:
 
 def _sign_in(learner_id: UUID) -> UUID:
     """Return the profile of this learner; made and linked as after the address was proved."""
-    rows = _fetch("select profile_id, email_normalized from learners where id = %s", learner_id)
+    rows = fetch("select profile_id, email_normalized from learners where id = %s", learner_id)
     ((profile_id, email),) = rows
     if profile_id is not None:
         return UUID(str(profile_id))
@@ -190,17 +176,11 @@ def _sign_in(learner_id: UUID) -> UUID:
         profile = Profile(email=email)
         profile.set_unusable_password()
         profile.save(force_insert=True)
-    _fetch("select link_learner(%s, %s)", learner_id, profile.id)
+    fetch("select link_learner(%s, %s)", learner_id, profile.id)
     return profile.id
 
 
 def _pick_new(case: _Case, ids: list[str]) -> str:
     """Return the newest of these ids that nobody here has yet; empty when there is none."""
-    known = {id for (id,) in _fetch(_KNOWN_IDS, case.provider_id, ids)}
+    known = {id for (id,) in fetch(_KNOWN_IDS, case.provider_id, ids)}
     return next((id for id in ids if id not in known), "")
-
-
-def _fetch(query: str, *parameters: object) -> list[tuple[Any, ...]]:
-    with connection.cursor() as cursor:
-        cursor.execute(query, parameters)
-        return cursor.fetchall()

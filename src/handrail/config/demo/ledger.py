@@ -10,7 +10,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from django.db import connection
+from handrail.config.demo.asking import fetch
 
 _DOUBLES = {
     "account": "select partner, email_key, count(*) from accounts group by 1, 2 having count(*) > 1",
@@ -89,24 +89,26 @@ def _find_doubles(theirs: sqlite3.Connection) -> Iterator[str]:
 
 
 def _compare(theirs: sqlite3.Connection) -> Iterator[str]:
-    linked = {slug for (slug,) in _ask("select adapter from partner_lms_providers where mode = 'link'")}
+    linked = {
+        slug for (slug,) in fetch("select adapter from partner_lms_providers where mode = 'link'")
+    }
 
     def read(query: str) -> Rows:
         return {row for row in map(tuple, theirs.execute(query)) if row[0] not in linked}
 
-    yield from _differ("account", read(_THEIR_ACCOUNTS), set(_ask(_OUR_ACCOUNTS)))
+    yield from _differ("account", read(_THEIR_ACCOUNTS), set(fetch(_OUR_ACCOUNTS)))
     enrollments = {(*row[:2], bool(row[2])) for row in read(_THEIR_ENROLLMENTS)}
-    yield from _differ("enrollment (completed)", enrollments, set(_ask(_OUR_ENROLLMENTS)))
+    yield from _differ("enrollment (completed)", enrollments, set(fetch(_OUR_ENROLLMENTS)))
     completions = set(map(tuple, theirs.execute(_THEIR_COMPLETIONS)))
-    yield from _differ("completion", completions, set(_ask(_OUR_COMPLETIONS)))
-    yield from _differ("certificate", read(_THEIR_CERTIFICATES), set(_ask(_OUR_CERTIFICATES)))
-    for row in _ask(_WITHOUT_ID):
+    yield from _differ("completion", completions, set(fetch(_OUR_COMPLETIONS)))
+    yield from _differ("certificate", read(_THEIR_CERTIFICATES), set(fetch(_OUR_CERTIFICATES)))
+    for row in fetch(_WITHOUT_ID):
         yield f"{_name(row)}: completed here, but without the partner's id"
 
 
 def _compare_webhooks(theirs: sqlite3.Connection) -> Iterator[str]:
     sent = [(row[0], hashlib.sha256(row[2]).hexdigest(), *row[1:]) for row in theirs.execute(_SENT)]
-    stored = set(_ask(_STORED))
+    stored = set(fetch(_STORED))
     for partner, digest, id, _, state, _ in sent:
         if state == "delivered" and (partner, digest) not in stored:
             yield f"{partner}: webhook {id} was answered 2xx, but is not stored"
@@ -123,9 +125,3 @@ def _differ(what: str, theirs: Rows, ours: Rows) -> Iterator[str]:
 
 def _name(row: Sequence[object]) -> str:
     return " ".join(map(str, row))
-
-
-def _ask(query: str) -> list[tuple[Any, ...]]:
-    with connection.cursor() as cursor:
-        cursor.execute(query)
-        return cursor.fetchall()

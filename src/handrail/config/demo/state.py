@@ -1,9 +1,8 @@
 """How far everybody is, and who is stuck where and why."""
 
 from dataclasses import dataclass
-from typing import Any
 
-from django.db import connection
+from handrail.config.demo.asking import fetch
 
 _PROGRAMS = """
 select g.title, sum(e.steps)::integer, sum(e.done)::integer
@@ -54,7 +53,9 @@ _OPEN_EVENTS = """
 select kind, event_id, status, reason from webhook_events
 where status in ('received', 'waiting', 'needs_attention') order by received_at limit %s
 """
-_ATTENTION = "select kind, cause from attention_items where resolved_at is null order by opened_at limit %s"
+_ATTENTION = (
+    "select kind, cause from attention_items where resolved_at is null order by opened_at limit %s"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +89,8 @@ class Snapshot:
 
 def take_snapshot() -> Snapshot:
     """Look how far everybody is."""
-    programs = tuple(Program(*row) for row in _ask(_PROGRAMS))
-    ((*counts,),) = _ask(_COUNTS)
+    programs = tuple(Program(*row) for row in fetch(_PROGRAMS))
+    ((*counts,),) = fetch(_COUNTS)
     return Snapshot(programs, *counts)
 
 
@@ -98,20 +99,16 @@ def describe_stuck(most: int = 20) -> list[str]:
     lines = [
         f"{name.strip()} <{email}>, {program} ({enrollment}): {where}"
         f"{f' is {step}' if step else ''}, run {run}: {why}"
-        for name, email, program, enrollment, where, step, run, why in _ask(_STUCK, most)
+        for name, email, program, enrollment, where, step, run, why in fetch(_STUCK, most)
     ]
     lines += [
         f"certificate {number} of {name} is {status}"
-        for name, number, status in _ask(_WITHOUT_CERTIFICATE, most)
+        for name, number, status in fetch(_WITHOUT_CERTIFICATE, most)
     ]
     lines += [
         f"webhook {kind or '?'} {event} is {status}: {reason or 'not looked at yet'}"
-        for kind, event, status, reason in _ask(_OPEN_EVENTS, most)
+        for kind, event, status, reason in fetch(_OPEN_EVENTS, most)
     ]
-    return lines + [f"on the attention list: {kind}: {cause}" for kind, cause in _ask(_ATTENTION, most)]
-
-
-def _ask(query: str, *parameters: object) -> list[tuple[Any, ...]]:
-    with connection.cursor() as cursor:
-        cursor.execute(query, parameters or None)
-        return cursor.fetchall()
+    return lines + [
+        f"on the attention list: {kind}: {cause}" for kind, cause in fetch(_ATTENTION, most)
+    ]

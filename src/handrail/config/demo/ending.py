@@ -1,0 +1,109 @@
+"""The end of the demo: figures, certificates, and whether every promise was kept."""
+
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from handrail.config.demo.certificates import export_certificates
+from handrail.config.demo.figures import (
+    Summary,
+    find_slowest_partner,
+    measure_advances,
+    pick_percentile,
+    read_counts,
+)
+from handrail.config.demo.state import Snapshot, describe_stuck
+from handrail.enrollments.roster import RosterReport
+
+MOST_SHOWN = 20
+
+
+@dataclass(slots=True)
+class Intake:
+    """What the rosters came to."""
+
+    taken: int = 0
+    refused: int = 0
+
+    def add(self, report: RosterReport) -> None:
+        """Count one file."""
+        self.taken += report.rows_taken
+        self.refused += report.rows_refused
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """What to tell the person at the terminal."""
+
+    is_good: bool
+    lines: list[str]
+
+
+def conclude(
+    folder: Path,
+    *,
+    state: Path,
+    snapshot: Snapshot,
+    differences: list[str],
+    intake: Intake,
+    began: float,
+) -> Ending:
+    """Check the promises, write certificates and summary.json below `folder`, and sum it up.
+
+    `state`: the sandbox's file. `differences`: between it and us. `began`: by the monotonic clock.
+    """
+    violations = [*differences, *_check_promises()]
+    shutil.rmtree(folder / "certificates", ignore_errors=True)
+    exported = export_certificates(folder / "certificates")
+    counts = read_counts()
+    advances = measure_advances(state)
+    summary = Summary(
+        rows_taken=intake.taken,
+        rows_refused=intake.refused,
+        enrollments=snapshot.enrollments,
+        completed=snapshot.completed,
+        certificates=exported,
+        steps_advanced=counts.steps_advanced,
+        webhooks_received=counts.webhooks_received,
+        webhooks_repeated=counts.webhooks_repeated,
+        resolved_by_person=counts.resolved_by_person,
+        violations=len(violations),
+        advance_ms_p50=pick_percentile(advances, 50),
+        advance_ms_p99=pick_percentile(advances, 99),
+        seconds=round(time.monotonic() - began, 1),
+    )
+    summary.write(folder / "summary.json")
+    lines = _describe(summary, folder)
+    if violations:
+        lines += ["", "Not as it should be:", *(f"  {each}" for each in violations[:MOST_SHOWN])]
+    if not summary.is_good:
+        lines += ["", "Not finished, or not settled:", *(f"  {each}" for each in describe_stuck())]
+    return Ending(summary.is_good, lines)
+
+
+def _check_promises() -> list[str]:
+    """Return what the promises' queries find, a sentence each."""
+    return []
+
+
+def _describe(summary: Summary, folder: Path) -> list[str]:
+    slowest = find_slowest_partner()
+    median, p99 = summary.advance_ms_p50, summary.advance_ms_p99
+    advance = "no call followed a webhook"
+    if median is not None:
+        advance = f"{median} ms median, {p99} ms 99th percentile, to the next partner's call"
+    received, repeated = summary.webhooks_received, summary.webhooks_repeated
+    rows = {
+        "Rows": f"{summary.rows_taken} taken, {summary.rows_refused} refused",
+        "Enrollments": f"{summary.completed} of {summary.enrollments} completed",
+        "Steps": f"{summary.steps_advanced} completed",
+        "Webhooks": f"{received} received, {repeated} more that were repeats",
+        "From webhook": advance,
+        "Slowest": f"{slowest[0]}, {slowest[1]:.1f} s a step (median)" if slowest else "nobody",
+        "Cases": f"{summary.resolved_by_person} settled by the case manager",
+        "Promises": f"{summary.violations} violations",
+        "Certificates": f"{summary.certificates} in {folder / 'certificates'}",
+        "Time": f"{summary.seconds} s",
+    }
+    return ["", *(f"{name:<13} {value}" for name, value in rows.items())]
