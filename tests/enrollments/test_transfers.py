@@ -86,6 +86,29 @@ def test_the_choice_of_an_elective_comes_over(world: World, courses: list[Course
     assert see(world, new) == "active: completed, in_progress, pending"
 
 
+def test_a_completed_elective_comes_over_as_equivalent(
+    world: World, courses: list[Course]
+) -> None:
+    a, b, c, *_ = courses
+    old = enroll(world, Electives(1, [a, b]), c)
+    world.on_step("choose_elective", old, a)
+    world.complete(old, a)
+    new = transfer(world, old, world.program(old.program.organization, Electives(1, [a, b])))
+
+    assert see(world, new) == "completed: completed, skipped"
+    assert see_changes(world, new, a) == ["pending > completed (equivalent)"]
+
+
+def test_what_was_required_and_is_under_way_is_a_choice_in_the_new_program(
+    world: World, courses: list[Course]
+) -> None:
+    a, b, *_ = courses
+    old = enroll(world, a)
+    new = transfer(world, old, world.program(old.program.organization, Electives(1, [a, b])))
+
+    assert see(world, new) == "active: in_progress, pending"
+
+
 def test_a_pending_enrollment_stays_pending(world: World, courses: list[Course]) -> None:
     a, b, *_ = courses
     organization = a.provider.organization

@@ -103,6 +103,7 @@ begin
   update enrollment_steps set partner_enrollment_id = v_old.id, updated_at = now()
   where enrollment_id = any (v_enrollments) and partner_enrollment_id = v_new.id and status = 'in_progress';
   perform close_attention('call', p_intent, 'goes on under the old id' || coalesce(': ' || nullif(btrim(p_note), ''), ''));
+  perform close_attention(kind, v_old.id, 'goes on for a new attempt') from unnest(array['partner_not_told', 'run']) as kind;
 end
 $$;
 

@@ -169,17 +169,12 @@ end
 $$;
 
 create or replace function record_departures(p_results call_result[]) returns void language plpgsql as $$
-declare
-  v_accounts uuid[];
 begin
-  with gone as (
-    update partner_lms_enrollments r set status = 'cancelled', cause = '', updated_at = now()
-    from unnest(p_results) as x join intents i on i.id = x.intent_id
-    where r.id = i.partner_enrollment_id and r.status = 'cancelling'
-    returning r.partner_account_id
-  )
-  select array_agg(partner_account_id) into v_accounts from gone;
-  perform request_waiting_runs(v_accounts);
+  update partner_lms_enrollments r set status = 'cancelled', cause = '', updated_at = now()
+  from unnest(p_results) as x join intents i on i.id = x.intent_id
+  where r.id = i.partner_enrollment_id and (r.status = 'cancelling') is true;
+  perform request_waiting_runs(array(
+    select i.partner_account_id from unnest(p_results) as x join intents i on i.id = x.intent_id));
 end
 $$;
 
@@ -194,9 +189,15 @@ begin
   update intents set status = 'canceled', updated_at = now()
   where partner_enrollment_id in (select id from partner_lms_enrollments where partner_account_id = p_account)
     and kind = 'enroll' and status in ('queued', 'sending', 'failed', 'unknown');
-  insert into intents (organization_id, provider_id, kind, partner_account_id)
-  select organization_id, provider_id, 'create_account', id from partner_accounts where id = p_account
+  insert into intents (organization_id, provider_id, kind, partner_account_id, held)
+  select organization_id, provider_id, 'create_account', id, account_is_held(id) from partner_accounts
+  where id = p_account and exists (
+    select from partner_lms_enrollments where partner_account_id = p_account and status = 'requested')
   on conflict do nothing;
+  -- What was being left there is gone with it.
+  perform release_runs(array(
+    select id from partner_lms_enrollments
+    where partner_account_id = p_account and status = 'cancelling' and external_enrollment_id is null order by id));
   perform pg_notify('handrail_intents', '');
 end
 $$;
@@ -206,14 +207,24 @@ create or replace function hand_to_person(p_intent uuid, p_cause text, p_words t
 language plpgsql as $$
 declare
   v_intent intents;
+  v_run partner_lms_enrollments;
 begin
   update intents
   set status = 'needs_person', error = p_words, uncertain = p_uncertain, updated_at = now(),
       details = details || jsonb_build_object('cause', p_cause)
   where id = p_intent
   returning * into v_intent;
-  if v_intent.kind = 'enroll' and exists (
-       select from partner_lms_enrollments where id = v_intent.partner_enrollment_id and status = 'cancelling') then
+  select * into v_run from partner_lms_enrollments where id = v_intent.partner_enrollment_id;
+  if v_intent.kind = 'unenroll' and v_run.status <> 'cancelling'
+     or v_intent.kind = 'enroll' and p_cause <> 'other_id'
+        and (v_run.status in ('completed', 'failed', 'cancelled') or v_run.external_enrollment_id is not null)
+     or v_intent.kind = 'create_account' and not p_uncertain and not exists (
+       select from partner_lms_enrollments where partner_account_id = v_intent.partner_account_id and status = 'requested') then
+    -- The partner reported meanwhile what this call was to find out, or nobody waits for it any more.
+    update intents set status = 'canceled' where id = p_intent;
+    return;
+  end if;
+  if v_intent.kind = 'enroll' and v_run.status = 'cancelling' then
     -- Left meanwhile: nobody waits for this enrollment.
     update intents set status = 'canceled' where id = p_intent;
     perform leave_partner(v_intent.partner_enrollment_id,
@@ -275,6 +286,8 @@ begin
   select array_agg(case when x.result = 'done' and taken.words is not null
                         then row(x.intent_id, x.fence, 'needs_person', x.external_id, null, null, taken.words, null,
                                  false, false, taken.cause)::call_result
+                        when x.cause = 'account_gone' and i.kind = 'unenroll'  -- gone with the account
+                        then row(x.intent_id, x.fence, 'done', null, null, null, null, null, null, null, null)::call_result
                         else x end)
   into v_results
   from unnest(v_given) as x
@@ -353,6 +366,8 @@ begin
     -- Left while the call was in flight, and the call is known not to have happened.
     perform release_runs(array[i.partner_enrollment_id]) from intents i
     where i.id = v_result.intent_id and i.kind = 'enroll' and v_result.result = 'failed' and not i.uncertain;
+    perform forgo_account(i.partner_account_id) from intents i
+    where i.id = v_result.intent_id and i.kind = 'create_account' and v_result.result = 'failed';
   end loop;
   return query select x.intent_id from unnest(v_results) as x;
 end

@@ -33,7 +33,7 @@ begin
 end
 $$;
 
--- Lock a step's enrollment, then read the step.
+-- Lock the enrollments of a step's person, for what happens to its run may touch them all; then read the step.
 create or replace function lock_step(p_step uuid, p_admin boolean default false, p_or_learner boolean default false)
 returns enrollment_steps language plpgsql as $$
 declare
@@ -46,7 +46,8 @@ begin
   if not (p_or_learner and not is_service() and v_step.learner_id = any (own_learner_ids())) then
     perform assert_staff(v_step.organization_id, p_admin);
   end if;
-  perform lock_enrollments(array[v_step.enrollment_id]);
+  perform lock_enrollments(array(
+    select id from enrollments where learner_id = v_step.learner_id and organization_id = v_step.organization_id));
   select * into v_step from enrollment_steps where id = p_step for no key update;
   return v_step;
 end
@@ -150,6 +151,7 @@ begin
   end if;
   perform generate_enrollment_steps(p_enrollment);
   perform change_enrollment(v_enrollment, 'active', p_cause);
+  perform reattempt_left_runs(p_enrollment, p_cause);
   perform settle(array[p_enrollment], p_cause);
   return true;
 end
@@ -201,32 +203,37 @@ begin
 end
 $$;
 
+create or replace function refuse_choice_when_over(p_enrollment uuid) returns void language plpgsql as $$
+begin
+  if (select status not in ('pending', 'active', 'suspended') from enrollments where id = p_enrollment) then
+    perform refuse('This enrollment is finished; nothing can be chosen any more.');
+  end if;
+end
+$$;
+
+-- How many electives of the step's stage are taken: chosen, completed or waived. A failed one is not.
+create or replace function count_taken(p_step enrollment_steps) returns bigint language sql stable as $$
+  select count(*) from enrollment_steps
+  where enrollment_id = p_step.enrollment_id and sequence_order = p_step.sequence_order and not required
+    and (status = 'completed' or status in ('pending', 'in_progress') and chosen_at is not null
+         or status = 'skipped' and skip_reason <> 'not_chosen')
+$$;
+
 -- An elective is chosen, by its student or by staff; it starts when its stage does.
 create or replace function choose_elective(p_step uuid) returns void language plpgsql as $$
 declare
   v_step enrollment_steps;
-  v_taken integer;
-  v_live boolean;
 begin
   v_step := lock_step(p_step, p_or_learner => true);
   if v_step.required then
     perform refuse('This step is required; only electives are chosen.');
   end if;
-  select status in ('pending', 'active', 'suspended') into v_live from enrollments where id = v_step.enrollment_id;
-  if not v_live then
-    perform refuse('This enrollment is finished; nothing can be chosen any more.');
-  end if;
-  if v_step.status <> 'pending' or v_step.chosen_at is not null then
-    if v_step.chosen_at is not null and v_step.status in ('pending', 'in_progress', 'completed') then
-      return;
-    end if;
+  perform refuse_choice_when_over(v_step.enrollment_id);
+  if v_step.chosen_at is not null and v_step.status in ('pending', 'in_progress', 'completed') then
+    return;
+  elsif v_step.status <> 'pending' then
     perform refuse('This elective cannot be chosen now.');
-  end if;
-  select count(*) into v_taken from enrollment_steps
-  where enrollment_id = v_step.enrollment_id and sequence_order = v_step.sequence_order and not required
-    and (status = 'completed' or status in ('pending', 'in_progress') and chosen_at is not null
-         or status = 'skipped' and skip_reason <> 'not_chosen');
-  if v_taken >= v_step.elective_choose then
+  elsif count_taken(v_step) >= v_step.elective_choose then
     perform refuse('Enough electives are chosen; take one back first.');
   end if;
   update enrollment_steps set chosen_at = now(), updated_at = now() where id = p_step;
@@ -234,7 +241,8 @@ begin
 end
 $$;
 
--- A choice is taken back, until it is completed; its run is left.
+-- A choice is taken back, until it is completed; its run is left. The step goes on pointing at it, so that a
+-- failure that was applied is not taken for one that came before its turn.
 create or replace function unchoose_elective(p_step uuid) returns void language plpgsql as $$
 declare
   v_step enrollment_steps;
@@ -243,11 +251,11 @@ begin
   if v_step.required or v_step.status not in ('pending', 'in_progress', 'failed') then
     perform refuse('Only an elective that is not completed can be taken back.');
   end if;
+  perform refuse_choice_when_over(v_step.enrollment_id);
   if v_step.chosen_at is null and v_step.status = 'pending' then
     return;
   end if;
-  update enrollment_steps
-  set status = 'pending', chosen_at = null, partner_enrollment_id = null, progress = 0, error_message = '', updated_at = now()
+  update enrollment_steps set status = 'pending', chosen_at = null, progress = 0, error_message = '', updated_at = now()
   where id = p_step;
   if v_step.status <> 'pending' then
     perform record_step_change(v_step, 'pending', cause_of_person('choice taken back'));
@@ -255,7 +263,6 @@ begin
   if v_step.partner_enrollment_id is not null then
     perform release_runs(array[v_step.partner_enrollment_id]);
   end if;
-  perform settle(array[v_step.enrollment_id], cause_of_person('choice taken back'));
 end
 $$;
 
@@ -318,6 +325,8 @@ begin
   select status into v_status from enrollments where id = v_step.enrollment_id;
   if v_step.status <> 'failed' or v_status <> 'active' then
     perform refuse('Only a failed step of an active enrollment can be tried again.');
+  elsif not v_step.required and count_taken(v_step) >= v_step.elective_choose then
+    perform refuse('Enough electives are chosen; take one back first.');
   end if;
   perform start_steps(array[p_step], null, cause_of_person(p_reason), true);
   perform settle(array[v_step.enrollment_id], cause_of_person(p_reason));
@@ -380,7 +389,7 @@ begin
       where enrollment_id = v_step.enrollment_id and sequence_order = v_step.sequence_order and skip_reason = 'not_chosen'
     loop
       update enrollment_steps
-      set status = 'pending', skip_reason = null, chosen_at = null, partner_enrollment_id = null, progress = 0, updated_at = now()
+      set status = 'pending', skip_reason = null, chosen_at = null, progress = 0, updated_at = now()
       where id = v_sibling.id;
       perform record_step_change(v_sibling, 'pending', v_cause);
     end loop;
@@ -433,6 +442,7 @@ begin
   select array_agg(partner_enrollment_id order by partner_enrollment_id) into v_runs from enrollment_steps
   where enrollment_id = p_enrollment.id and status in ('pending', 'in_progress', 'failed') and partner_enrollment_id is not null;
   perform release_runs(v_runs);
+  perform hold_calls(p_enrollment.id);
 end
 $$;
 
@@ -464,21 +474,20 @@ begin
   end if;
   perform refuse_second_live(v_enrollment);
   perform change_enrollment(v_enrollment, 'pending', cause_of_person(p_reason));
-  perform reattempt_left_runs(p_enrollment, p_reason);
   perform activate_enrollment(p_enrollment, cause_of_person(p_reason));
 end
 $$;
 
--- Steps in progress whose run was canceled get a new attempt once the enrollment is live again.
-create or replace function reattempt_left_runs(p_enrollment uuid, p_reason text) returns void language plpgsql as $$
+-- Steps in progress whose run was canceled, by a withdrawal that was undone, get a new attempt.
+create or replace function reattempt_left_runs(p_enrollment uuid, p_cause change_cause) returns void language plpgsql as $$
 declare
   v_steps uuid[];
 begin
   select array_agg(s.id) into v_steps
   from enrollment_steps s join partner_lms_enrollments r on r.id = s.partner_enrollment_id
-  where s.enrollment_id = p_enrollment and s.status = 'in_progress' and r.status in ('cancelling', 'cancelled');
+  where s.enrollment_id = p_enrollment and (s.status = 'in_progress') is true and r.status in ('cancelling', 'cancelled');
   if v_steps is not null then
-    perform start_steps(v_steps, null, cause_of_person(p_reason), true);
+    perform start_steps(v_steps, null, p_cause, true);
   end if;
 end
 $$;
@@ -505,9 +514,10 @@ begin
   from enrollment_requirements o
   where n.enrollment_id = v_new and o.enrollment_id = p_enrollment and o.kind = n.kind and o.met_at is not null;
   perform carry_waivers(p_enrollment, v_new);
-  -- A run that the new enrollment's step of the same course will join stays open.
+  -- A run that the new enrollment's step of the same course will join stays open; what is under way is chosen.
   update enrollment_steps n
-  set partner_enrollment_id = o.partner_enrollment_id, chosen_at = o.chosen_at
+  set partner_enrollment_id = case when o.status in ('in_progress', 'failed') then o.partner_enrollment_id end,
+      chosen_at = case when not n.required then coalesce(o.chosen_at, case when o.status = 'in_progress' then now() end) end
   from enrollment_steps o
   where n.enrollment_id = v_new and o.enrollment_id = p_enrollment and o.course_id = n.course_id
     and n.status = 'pending' and (o.status in ('in_progress', 'failed') or not n.required and o.chosen_at is not null);

@@ -20,8 +20,8 @@ begin
       'lock_step(uuid, boolean, boolean)', 'record_step_change(enrollment_steps, text, change_cause)',
       'change_enrollment(enrollments, text, change_cause)', 'refuse_second_live(enrollments)',
       'activate_enrollment(uuid, change_cause)', 'mark_run(enrollment_steps, text, timestamptz, text)',
-      'close_enrollment(enrollments, text, text)', 'reattempt_left_runs(uuid, text)', 'carry_waivers(uuid, uuid)',
-      'lock_call(uuid)', 'enrollment_limit_allows(uuid)'] loop
+      'close_enrollment(enrollments, text, text)', 'reattempt_left_runs(uuid, change_cause)', 'carry_waivers(uuid, uuid)',
+      'refuse_choice_when_over(uuid)', 'count_taken(enrollment_steps)', 'lock_call(uuid)', 'enrollment_limit_allows(uuid)'] loop
     execute format('revoke all on function %s from public', v_function);
     execute format('grant execute on function %s to handrail_machine', v_function);
   end loop;
