@@ -1,0 +1,156 @@
+"""What people do with enrollments: each action is one function of the step machine.
+
+They run in the caller's transaction as its identity; the machine checks who may, locks, writes the
+history with the person's name, and goes on. An action that is refused changes nothing and leaves
+the transaction usable.
+"""
+
+from datetime import date
+from typing import Any, NoReturn
+from uuid import UUID
+
+import psycopg
+from django.db import DatabaseError, connection, transaction
+
+
+class Refused(Exception):
+    """The state does not allow it; `words` tell the person why. Show them; change nothing."""
+
+    def __init__(self, words: str) -> None:
+        super().__init__(words)
+        self.words = words
+
+
+class NotAllowed(Exception):
+    """This person may not do that, there or at all."""
+
+
+class NotFound(Exception):
+    """There is no such thing, or not any more."""
+
+
+def run_action(call: str, *values: Any) -> None:
+    """Call a function of the database that changes something: `"skip_step(%s, %s, %s)"`.
+
+    Raises:
+        Refused, NotAllowed, NotFound: see there.
+    """
+    try:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(f"select {call}", values)
+    except DatabaseError as error:
+        _translate(error)
+
+
+def _translate(error: DatabaseError) -> NoReturn:
+    cause = error.__cause__
+    if not isinstance(cause, psycopg.Error):
+        raise error
+    match cause.sqlstate:
+        case "HR001":
+            raise Refused(cause.diag.message_primary or "") from error
+        case "23514" if cause.diag.constraint_name is None:  # raised by a function, in words
+            words = cause.diag.message_primary or ""
+            raise Refused(f"{words[:1].upper()}{words[1:]}.") from error
+        case "42501":
+            raise NotAllowed(cause.diag.message_primary) from error
+        case "P0002":
+            raise NotFound(cause.diag.message_primary) from error
+    raise error
+
+
+# Electives: by the student or by staff.
+
+
+def choose_elective(step_id: UUID) -> None:
+    """Take an elective; it starts when its stage does."""
+    run_action("choose_elective(%s)", step_id)
+
+
+def unchoose_elective(step_id: UUID) -> None:
+    """Take a choice back, until it is completed; the partner is told."""
+    run_action("unchoose_elective(%s)", step_id)
+
+
+# Steps: by staff.
+
+
+def complete_step(step_id: UUID, *, completed_on: date, note: str) -> None:
+    """Mark a step completed on a day of the organization's zone; `note` names the evidence."""
+    run_action("complete_step(%s, %s, %s)", step_id, completed_on, note)
+
+
+def fail_step(step_id: UUID, *, note: str) -> None:
+    """Mark a step failed; `note` names the evidence."""
+    run_action("fail_step(%s, %s)", step_id, note)
+
+
+def retry_step(step_id: UUID, *, reason: str) -> None:
+    """Begin a new attempt at a failed step."""
+    run_action("retry_step(%s, %s)", step_id, reason)
+
+
+def skip_step(step_id: UUID, *, waiver: str, reason: str) -> None:
+    """Waive a step: tested_out, equivalent_course, outside_experience or administrative."""
+    run_action("skip_step(%s, %s, %s)", step_id, waiver, reason)
+
+
+def reopen_step(step_id: UUID, *, reason: str) -> None:
+    """Open a finished step again, by an administrator; a credential of the enrollment is revoked."""
+    run_action("reopen_step(%s, %s)", step_id, reason)
+
+
+# Enrollments: by staff.
+
+
+def approve_enrollment(enrollment_id: UUID) -> None:
+    """Meet the requirement "approved"; the last one met activates the enrollment."""
+    run_action("meet_requirement(%s, 'approved', 'approval')", enrollment_id)
+
+
+def start_enrollment(enrollment_id: UUID) -> None:
+    """Start what is due of an enrollment; asks for nothing that would not start by itself."""
+    run_action("start_enrollment(%s)", enrollment_id)
+
+
+def suspend_enrollment(enrollment_id: UUID, *, reason: str) -> None:
+    """Put an active enrollment on hold; nothing is canceled at partners."""
+    run_action("suspend_enrollment(%s, %s)", enrollment_id, reason)
+
+
+def resume_enrollment(enrollment_id: UUID, *, reason: str) -> None:
+    """Go on with a suspended enrollment; what was reported meanwhile applies."""
+    run_action("resume_enrollment(%s, %s)", enrollment_id, reason)
+
+
+def withdraw_enrollment(enrollment_id: UUID, *, reason: str) -> None:
+    """End an enrollment; partner runs that no other enrollment needs are canceled."""
+    run_action("withdraw_enrollment(%s, %s)", enrollment_id, reason)
+
+
+def undo_withdrawal(enrollment_id: UUID, *, reason: str) -> None:
+    """Take a withdrawal back, by an administrator."""
+    run_action("undo_withdrawal(%s, %s)", enrollment_id, reason)
+
+
+# The attention list: by staff.
+
+
+def retry_call(intent_id: UUID, *, look_up: bool, note: str) -> None:
+    """Make a call again; with `look_up` the partner is asked first whether it was done."""
+    run_action("retry_call(%s, %s, %s)", intent_id, look_up, note)
+
+
+def enter_partner_id(intent_id: UUID, *, external_id: str, note: str) -> None:
+    """Take over the id that the person found at the partner."""
+    run_action("enter_partner_id(%s, %s, %s)", intent_id, external_id, note)
+
+
+def continue_old_run(intent_id: UUID, *, note: str) -> None:
+    """Go on under the id of an earlier attempt: the partner allows one enrollment."""
+    run_action("continue_old_run(%s, %s)", intent_id, note)
+
+
+def dismiss_attention(item_id: UUID, *, note: str) -> None:
+    """Take off the list what only had to be known."""
+    run_action("dismiss_attention(%s, %s)", item_id, note)
