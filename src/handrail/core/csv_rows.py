@@ -180,16 +180,18 @@ def _read_header(lines: _Lines, columns: Columns) -> tuple[list[str], str]:
     if first.problem:
         raise UnreadableFile(f"The header (line {first.number}) {first.problem}.")
     best: list[str] = []
-    delimiter = ""
+    delimiter = reason = ""
     for each in _DELIMITERS:
         try:
             cells = next(csv.reader([first.text], delimiter=each, strict=True))
-        except csv.Error as error:
-            reason = _describe_error(str(error))
-            raise UnreadableFile(f"The header (line {first.number}): {reason}.") from error
+        except csv.Error as error:  # with the other separator it may be fine
+            reason = reason or _describe_error(str(error))
+            continue
         names = [_normalize(cell) for cell in cells]
         if not delimiter or _count_known(names, columns) > _count_known(best, columns):
             best, delimiter = names, each
+    if not delimiter:
+        raise UnreadableFile(f"The header (line {first.number}): {reason}.")
     _check_header(best, columns)
     return best, delimiter
 

@@ -66,7 +66,7 @@ class Table:
         if value is None:
             return default
         if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= most:
-            self.complain(name, f"write a number from 0 to {most:g}")
+            self.complain(name, f"write a number from 0 to {most}")
             return default
         return float(value)
 
