@@ -60,6 +60,9 @@ COMMANDS: dict[str, Command] = {
     ),
     "provider list": Command("handrail.partners.commands:list_all", "Show the partners."),
     "worker": Command("handrail.core.commands:worker", "Make calls to partners, do jobs."),
+    "reconcile": Command(
+        "handrail.enrollments.commands:reconcile", "Ask the partners what got lost."
+    ),
     "sandbox": Command(
         f"{_ours}sandbox",
         "Play the partners.",
