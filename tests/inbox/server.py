@@ -13,7 +13,8 @@ from typing import Any, NamedTuple, Self
 import uvicorn
 
 from handrail.config.http_protocol import server_options
-from handrail.inbox.ingress import PREFIX, Ingress, Limits
+from handrail.config.webhook_protocol import WebhookProtocol
+from handrail.inbox.ingress import PREFIX, SHORT_WAY, Ingress, Limits
 from tests.inbox.world import KEYRING
 
 
@@ -26,7 +27,8 @@ class Answer(NamedTuple):
 class Application:
     """What config/asgi.py does, for the webhook paths alone."""
 
-    def __init__(self, dsn: str, limits: Limits | None) -> None:
+    def __init__(self, dsn: str, limits: Limits | None, *, with_short_way: bool) -> None:
+        self._with_short_way = with_short_way
         self.ingress = Ingress(dsn, keyring=KEYRING, limits=limits)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -35,6 +37,8 @@ class Application:
             return
         await receive()
         await self.ingress.start()
+        if self._with_short_way:
+            scope["state"][SHORT_WAY] = self.ingress.take_whole
         await send({"type": "lifespan.startup.complete"})
         await receive()
         await self.ingress.stop()
@@ -44,9 +48,11 @@ class Application:
 class Server:
     """An ingress that listens on a free port, as long as it is used as a context manager."""
 
-    def __init__(self, dsn: str, *, limits: Limits | None = None) -> None:
-        self.application = Application(dsn, limits)
-        options = {**server_options(), "port": 0, "log_config": None}
+    def __init__(
+        self, dsn: str, *, limits: Limits | None = None, with_short_way: bool = True
+    ) -> None:
+        self.application = Application(dsn, limits, with_short_way=with_short_way)
+        options = {**server_options(), "http": WebhookProtocol, "port": 0, "log_config": None}
         self._server = uvicorn.Server(uvicorn.Config(self.application, **options))
         self._thread = threading.Thread(target=self._server.run)
         self.port = 0

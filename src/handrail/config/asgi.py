@@ -9,7 +9,6 @@ from asgiref.typing import (
     ASGIReceiveCallable,
     ASGISendCallable,
     HTTPScope,
-    LifespanScope,
     Scope,
 )
 from django.conf import settings
@@ -20,7 +19,7 @@ from handrail.config.environment import DatabaseRole, load_environment
 from handrail.config.health import Readiness
 from handrail.config.static import serve_static
 from handrail.core.crypto import Keyring
-from handrail.inbox.ingress import Ingress
+from handrail.inbox.ingress import SHORT_WAY, Ingress
 
 WEBHOOKS = "/api/webhooks/"
 
@@ -51,13 +50,12 @@ class OuterApplication:
         elif scope["type"] == "lifespan":
             await self._live(scope, receive, send)
 
-    async def _live(
-        self, _scope: LifespanScope, receive: ASGIReceiveCallable, send: ASGISendCallable
-    ) -> None:
+    async def _live(self, scope: Any, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
         while True:
             event = await receive()
             if event["type"] == "lifespan.startup":
                 await self._ingress.start()
+                scope["state"][SHORT_WAY] = self._ingress.take_whole
                 await send({"type": "lifespan.startup.complete"})
             elif event["type"] == "lifespan.shutdown":
                 await self._ingress.stop()

@@ -33,9 +33,13 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """From here on the body's bounds count (handrail.config.bodies)."""
+        self.end_head()
+        super().on_headers_complete()
+
+    def end_head(self) -> None:
+        """Request line and headers are here; their bounds are kept."""
         self._reading_head = False
         self._cancel_head_timer()
-        super().on_headers_complete()
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser and look whether the head has grown too long."""

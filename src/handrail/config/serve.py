@@ -6,6 +6,7 @@ import uvicorn
 
 from handrail.config.environment import Environment, load_environment
 from handrail.config.http_protocol import server_options
+from handrail.config.webhook_protocol import WebhookProtocol
 
 
 def serve_web() -> None:
@@ -23,4 +24,5 @@ def build_options(environment: Environment) -> dict[str, Any]:
         "forwarded_allow_ips": list(environment.trusted_proxies),
         "log_config": None,  # Django's logging takes its lines.
         **server_options(),
+        "http": WebhookProtocol,
     }

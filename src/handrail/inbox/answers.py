@@ -1,6 +1,7 @@
 """What the ingress answers: each response is made once, the same for everybody."""
 
 import json
+from http import HTTPStatus
 
 from handrail.inbox.store import AWAY, CONFLICT, NEW, REFUSED, SEEN, UNKNOWN
 
@@ -8,21 +9,22 @@ from handrail.inbox.store import AWAY, CONFLICT, NEW, REFUSED, SEEN, UNKNOWN
 class Response:
     """An ASGI response of one JSON object, `{"status": "ok" | "error", "reason": "..."}`."""
 
-    __slots__ = ("body", "closes", "start")
+    __slots__ = ("body", "closes", "start", "text", "wire_head")
 
     def __init__(self, status: int, reason: str, *headers: tuple[bytes, bytes]) -> None:
         text = json.dumps({"status": "ok" if status < 300 else "error", "reason": reason}).encode()
+        fields = [
+            (b"content-type", b"application/json"),
+            (b"content-length", b"%d" % len(text)),
+            *headers,
+        ]
         self.closes = CLOSE in headers
-        self.start = {
-            "type": "http.response.start",
-            "status": status,
-            "headers": [
-                (b"content-type", b"application/json"),
-                (b"content-length", b"%d" % len(text)),
-                *headers,
-            ],
-        }
+        self.start = {"type": "http.response.start", "status": status, "headers": fields}
         self.body = {"type": "http.response.body", "body": text, "more_body": self.closes}
+        # The same as it stands on the wire, for who writes there without ASGI.
+        status_line = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n".encode()
+        self.wire_head = status_line + b"".join(b"%b: %b\r\n" % field for field in fields)
+        self.text = text
 
 
 class Refusal(Exception):

@@ -36,6 +36,8 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 PREFIX = "/api/webhooks/partners/"
+SHORT_WAY = "handrail.webhooks"
+"""Where `Ingress.take_whole` stands in the lifespan's state, for the server's HTTP protocol."""
 _LONGEST_EVENT_ID = 255
 _LONGEST_CONTENT_TYPE = 255
 
@@ -134,17 +136,41 @@ class Ingress:
         if response.closes:
             await self._part(receive, send)
 
+    def take_whole(
+        self, key: str, headers: Headers, body: bytes, answer: Callable[[Response], object]
+    ) -> bool:
+        """Take a message that arrived in one piece; `answer` is called after its commit.
+
+        This is the short way of what ASGI does above, for the usual case: a known endpoint and a
+        message that is authentic. False: nothing was done, it must go the long way.
+        """
+        known = self._endpoints.find_fresh(key)
+        if known is None or known[1] is None or len(body) > self._limits.body:
+            return False
+        endpoint = known[1]
+        now = time.time()
+        secrets = endpoint.list_live_secrets(now)
+        if not secrets:
+            return False
+        try:
+            authentic = self._verify(endpoint.scheme, headers, body, secrets, now=now)
+            content_type = find_content_type(headers)
+            self._add(
+                *(endpoint, authentic, body, content_type),
+                lambda letter: answer(AFTER_STORE[letter]),
+            )
+        except (NotAuthentic, Overloaded):
+            return False
+        return True
+
     async def _take(self, scope: Scope, receive: Receive) -> Response:
         if scope["method"] != "POST":
             raise Refusal(NOT_POST)
         key = scope["path"].removeprefix(PREFIX)
         endpoint = await self._find(key)
         headers: Headers = scope["headers"]
-        content_type = b""
         for name, value in headers:
-            if name == b"content-type":
-                content_type = value if value.isascii() else b""
-            elif name == b"content-length" and value.isdigit() and int(value) > self._limits.body:
+            if name == b"content-length" and value.isdigit() and int(value) > self._limits.body:
                 raise Refusal(TOO_BIG)
         message = await receive()
         body: bytes = message.get("body", b"")
@@ -153,7 +179,7 @@ class Ingress:
         elif len(body) > self._limits.body:
             raise Refusal(TOO_BIG)
         authentic = await self._check(key, endpoint, headers, body)
-        return await self._keep(endpoint, authentic, body, content_type)
+        return await self._keep(endpoint, authentic, body, find_content_type(headers))
 
     async def _find(self, key: str) -> Endpoint:
         known = self._endpoints.find_fresh(key)
@@ -233,19 +259,27 @@ class Ingress:
     async def _keep(
         self, endpoint: Endpoint, authentic: Authentic, body: bytes, content_type: bytes
     ) -> Response:
-        message = Message(
-            endpoint.id,
-            make_event_id(authentic.event_id, body),
-            body,
-            content_type[:_LONGEST_CONTENT_TYPE],
-            authentic.sent_at,
-            self._loop.create_future(),
-        )
+        letter: asyncio.Future[str] = self._loop.create_future()
         try:
-            self._store.add(message)
+            self._add(endpoint, authentic, body, content_type, letter.set_result)
         except Overloaded:
             return CROWDED
-        return AFTER_STORE[await message.letter]
+        # Shielded: the letter is set even when the server gave up on this request.
+        return AFTER_STORE[await asyncio.shield(letter)]
+
+    def _add(
+        self,
+        endpoint: Endpoint,
+        authentic: Authentic,
+        body: bytes,
+        content_type: bytes,
+        settle: Callable[[str], object],
+    ) -> None:
+        event_id = make_event_id(authentic.event_id, body)
+        content_type = content_type[:_LONGEST_CONTENT_TYPE]
+        self._store.add(
+            Message(endpoint.id, event_id, body, content_type, authentic.sent_at, settle)
+        )
 
     async def _part(self, receive: Receive, send: Send) -> None:
         """Close, after a moment in which the sender can read the answer.
@@ -268,6 +302,14 @@ class Ingress:
 
 LOOK_AGAIN_SECONDS = 0.5
 """A refused message has its endpoint looked up again, if that is longer ago."""
+
+
+def find_content_type(headers: Headers) -> bytes:
+    """The content type, if it is one that can be kept."""
+    for name, value in headers:
+        if name == b"content-type":
+            return value if value.isascii() else b""
+    return b""
 
 
 def make_event_id(sent: bytes, body: bytes) -> bytes:

@@ -6,7 +6,7 @@ There is no timer: a message that finds the writer idle is written at once.
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -44,7 +44,7 @@ class Overloaded(Exception):
 
 @dataclass(slots=True, eq=False)
 class Message:
-    """One verified message on its way into the database; `letter` tells what became of it."""
+    """One verified message on its way into the database."""
 
     endpoint_id: UUID
     event_id: bytes
@@ -53,7 +53,8 @@ class Message:
     content_type: bytes
     """UTF-8."""
     sent_at: datetime | None
-    letter: asyncio.Future[str]
+    settle: Callable[[str], object]
+    """Is called once with what became of it: one of the letters above."""
 
 
 @dataclass(slots=True)
@@ -90,7 +91,7 @@ class EventStore:
         self._loop = asyncio.get_running_loop()
 
     def add(self, message: Message) -> None:
-        """Take a message; its future gets its letter after the commit, or when that failed.
+        """Take a message; it is settled after the commit, or when that failed.
 
         Raises:
             Overloaded: too much is waiting already.
@@ -240,8 +241,7 @@ class EventStore:
         for message, letter in zip(batch, letters, strict=True):
             self._held -= 1
             self._held_bytes -= len(message.body)
-            if not message.letter.done():  # Done: its sender hung up.
-                message.letter.set_result(letter)
+            message.settle(letter)
 
 
 def _describe(error: Exception) -> str:
