@@ -257,6 +257,7 @@ declare
   v_accounts uuid[];
   v_runs uuid[];
   v_intents uuid[];
+  v_all_locked boolean;
   v_results call_result[];
   v_done call_result[];
   v_result call_result;
@@ -281,6 +282,12 @@ begin
   v_intents := array(
     select i.id from intents i where i.id = any (array(select x.intent_id from unnest(v_given) as x))
     order by i.id for no key update skip locked);
+  -- Usually all; then nobody looks through these lists for each result, which is most of the time in a long batch.
+  select count(distinct i.id) = cardinality(v_intents) and count(distinct i.partner_enrollment_id) = cardinality(v_runs)
+         and count(distinct i.partner_account_id) filter (where i.kind = 'create_account' or x.cause = 'account_gone')
+             = cardinality(v_accounts)
+  into v_all_locked
+  from unnest(v_given) as x join intents i on i.id = x.intent_id;
 
   -- An id that another account or run already has is not taken over: that needs a person.
   select array_agg(case when x.result = 'done' and taken.words is not null
@@ -293,8 +300,9 @@ begin
   from unnest(v_given) as x
   -- "is true" here and below keeps the planner on the primary key, off a partial index that was empty when it looked.
   join intents i on i.id = x.intent_id and i.fence = x.fence and (i.status = 'sending') is true
-    and i.id = any (v_intents) and (i.partner_enrollment_id is null or i.partner_enrollment_id = any (v_runs))
-    and (i.kind <> 'create_account' and x.cause is distinct from 'account_gone' or i.partner_account_id = any (v_accounts))
+    and (v_all_locked
+         or i.id = any (v_intents) and (i.partner_enrollment_id is null or i.partner_enrollment_id = any (v_runs))
+            and (i.kind <> 'create_account' and x.cause is distinct from 'account_gone' or i.partner_account_id = any (v_accounts)))
   left join lateral (
     select 'account_taken' as cause,
            'The partner answered with the account ' || x.external_id || ', which belongs to somebody else here.' as words
