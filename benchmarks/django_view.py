@@ -9,7 +9,7 @@ role of ours may insert there.
 import hashlib
 import os
 import time
-from typing import Any
+from typing import Any, ClassVar
 
 from psycopg.conninfo import conninfo_to_dict
 
@@ -54,7 +54,7 @@ class Endpoint(models.Model):
     scheme = models.TextField()
     organization_id = models.UUIDField()
     provider_id = models.UUIDField()
-    objects = models.Manager["Endpoint"]()
+    objects: "ClassVar[models.Manager[Endpoint]]" = models.Manager()
 
     class Meta:
         app_label = "benchmarks"
@@ -74,7 +74,7 @@ class Event(models.Model):
     body = models.BinaryField()
     content_type = models.TextField()
     sent_at = models.DateTimeField(null=True)
-    objects = models.Manager["Event"]()
+    objects: "ClassVar[models.Manager[Event]]" = models.Manager()
 
     class Meta:
         app_label = "benchmarks"

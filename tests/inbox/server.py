@@ -29,10 +29,12 @@ class Application:
 
     def __init__(self, dsn: str, limits: Limits | None, *, with_short_way: bool) -> None:
         self._with_short_way = with_short_way
+        self.over_asgi = 0  # requests that did not go the short way
         self.ingress = Ingress(dsn, keyring=KEYRING, limits=limits)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "http":
+            self.over_asgi += 1
             await self.ingress(scope, receive, send)
             return
         await receive()

@@ -1,9 +1,9 @@
 """The short way of a webhook: from the socket to the ingress without ASGI, and back.
 
 Most webhooks arrive in one piece. For those the task, the events and the messages that uvicorn and
-ASGI need for each request cost more than everything else about it, *measured*: a web process that
-stores 10,000 a second stores ... this way. Whatever is not so simple (a body in parts, an unknown
-endpoint, a wrong signature, a second request before the first is answered) goes the usual way.
+ASGI need for each request are about half of what the web process has to do, *measured*. Whatever is
+not so simple (a body in parts, an unknown endpoint, a wrong signature, a second request before the
+first is answered) goes the usual way.
 """
 
 from collections.abc import Callable
