@@ -36,10 +36,15 @@ begin
         select from partner_lms_enrollments old
         where old.partner_account_id = r.partner_account_id and old.course_id = r.course_id
           and old.status = 'cancelling')
-    returning r.id, r.organization_id, r.provider_id, r.partner_account_id
+    returning r.id, r.organization_id, r.provider_id, r.partner_account_id, r.learner_id
   )
   insert into intents (organization_id, provider_id, kind, partner_account_id, partner_enrollment_id, held)
-  select organization_id, provider_id, 'enroll', partner_account_id, id, run_is_held(id) from ready
+  select organization_id, provider_id, 'enroll', partner_account_id, id,
+         -- Asking for each run costs more than all else here; hardly anybody is suspended.
+         exists (select from enrollments e where e.organization_id = ready.organization_id
+                   and e.learner_id = ready.learner_id and (e.status = 'suspended') is true)
+           and run_is_held(id)
+  from ready
   on conflict do nothing;
   if found then
     perform pg_notify('handrail_intents', '');
