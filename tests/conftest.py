@@ -31,6 +31,7 @@ from handrail.config.environment import DatabaseRole
 from tests.databases import Database, Sql, TestServer
 
 VERSIONS = (18, 16)
+pytest_plugins = ["tests.web"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

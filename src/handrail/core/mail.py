@@ -36,7 +36,7 @@ class OutboxBackend(BaseEmailBackend):
     def send_messages(self, email_messages: Sequence[EmailMessage]) -> int:
         """Store the messages; they leave when the transaction has been committed."""
         rows = [
-            (recipient, message.subject, message.body)
+            (recipient, str(message.subject), str(message.body))
             for message in email_messages
             for recipient in message.recipients()
         ]

@@ -5,6 +5,8 @@ history with the person's name, and goes on. An action that is refused changes n
 the transaction usable.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date
 from typing import Any, NoReturn
 from uuid import UUID
@@ -35,9 +37,20 @@ def run_action(call: str, *values: Any) -> None:
     Raises:
         Refused, NotAllowed, NotFound: see there.
     """
+    with translate_refusals(), connection.cursor() as cursor:
+        cursor.execute(f"select {call}", values)
+
+
+@contextmanager
+def translate_refusals() -> Iterator[None]:
+    """Let what is inside be undone alone, and raise what the database says as our exceptions.
+
+    Raises:
+        Refused, NotAllowed, NotFound: see there.
+    """
     try:
-        with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute(f"select {call}", values)
+        with transaction.atomic():
+            yield
     except DatabaseError as error:
         _translate(error)
 

@@ -37,7 +37,7 @@ class Identity:
 
     def encode(self) -> str:
         """The claims as the database reads them."""
-        claims: dict[str, str | None] = {"sub": self.profile_id and str(self.profile_id)}
+        claims: dict[str, str | None] = {"sub": str(self.profile_id) if self.profile_id else None}
         if self.organization_id is not None:
             claims |= {"organization_id": str(self.organization_id), "org_role": self.role}
         return json.dumps(claims)

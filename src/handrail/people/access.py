@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import wraps
-from typing import Any, Concatenate, ParamSpec
+from typing import Any
 
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
@@ -12,8 +12,7 @@ from django.http import HttpRequest, HttpResponseBase
 from handrail.organizations.identity import NOBODY, Identity
 from handrail.people.affiliations import Affiliation
 
-P = ParamSpec("P")
-View = Callable[Concatenate[HttpRequest, P], HttpResponseBase]
+View = Callable[..., HttpResponseBase]
 _FACTS = "handrail_facts"
 _OWN = "handrail_own_transactions"
 
@@ -46,11 +45,11 @@ def get_workplace(request: HttpRequest) -> Affiliation:
     return workplace
 
 
-def sign_in_required(view: View[P]) -> View[P]:
+def sign_in_required(view: View) -> View:
     """Send those who are not signed in to the sign-in page, and back afterwards."""
 
     @wraps(view)
-    def guarded(request: HttpRequest, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
+    def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         if not request.user.is_authenticated:
             return redirect_to_login(request.get_full_path())
         response = view(request, *args, **kwargs)
@@ -61,11 +60,11 @@ def sign_in_required(view: View[P]) -> View[P]:
     return guarded
 
 
-def staff_required(view: View[P]) -> View[P]:
+def staff_required(view: View) -> View:
     """As `sign_in_required`, and refuse those who work in no organization."""
 
     @wraps(view)
-    def guarded(request: HttpRequest, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
+    def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         if get_facts(request).workplace is None:
             raise PermissionDenied
         return view(request, *args, **kwargs)
@@ -73,7 +72,7 @@ def staff_required(view: View[P]) -> View[P]:
     return sign_in_required(guarded)
 
 
-def own_transactions(view: View[P]) -> View[P]:
+def own_transactions(view: View) -> View:
     """Run the view outside a transaction: it calls a partner, and reads in its own with `open_as`."""
     setattr(view, _OWN, True)
     return view

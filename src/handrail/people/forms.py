@@ -60,7 +60,7 @@ class UserTokenForm(AllauthUserTokenForm):
         except ValueError:
             raise get_adapter().validation_error("invalid_password_reset") from None
         with read_as(profile_id):
-            cleaned: dict[str, Any] = super().clean()
+            cleaned: dict[str, Any] = super().clean()  # type: ignore[no-untyped-call]
         return cleaned
 
 

@@ -57,6 +57,25 @@ begin
 end
 $$;
 
+-- Staff have the PDF made once more that could not be made; a failure comes back to the attention list.
+create or replace function render_certificate_again(p_credential uuid) returns void language plpgsql as $$
+declare
+  v_credential credentials;
+begin
+  select * into v_credential from credentials where id = p_credential for no key update;
+  if v_credential.id is null then
+    raise exception 'no such credential' using errcode = 'P0002';
+  end if;
+  perform assert_staff(v_credential.organization_id);
+  if v_credential.pdf_status <> 'needs_attention' then
+    return;
+  end if;
+  update credentials set pdf_status = 'pending' where id = p_credential;
+  perform close_attention('certificate', p_credential, 'to be made again');
+  perform enqueue_jobs('render_certificate', array[p_credential]);
+end
+$$;
+
 -- What anybody may see who has the certificate's address: nothing else of the person.
 create or replace function verify_credential(p_credential uuid)
 returns table (number text, organization_name text, holder_name text, program_title text, steps jsonb,
@@ -70,6 +89,7 @@ language sql stable as $$
 $$;
 
 call grant_machine_function('store_certificate(uuid, bytea, text)', 'handrail_worker');
+call grant_machine_function('render_certificate_again(uuid)', 'handrail_web', 'handrail_worker');
 call grant_machine_function('verify_credential(uuid)', 'handrail_web');
 do $$
 declare

@@ -1,8 +1,102 @@
-"""What needs a person."""
+"""What needs a person: the list, and one entry with what can be done about it."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
 from uuid import UUID
 
 from django.db import connection
+
+from handrail.enrollments.queries.paging import Keyset, Page
+from handrail.enrollments.queries.steps import get_step
+from handrail.enrollments.words import Step
+
+ATTENTION_PAGE = 25
+# By the partial index attention_items_list (organization_id, opened_at, id).
+_ROWS = """
+select a.id, a.kind, a.subject_id, a.cause, a.opened_at, a.enrollment_id, a.resolved_at, a.resolution,
+  coalesce(btrim(l.first_name || ' ' || l.last_name), ''), coalesce(t.title, ''), coalesce(p.name, '')
+from (select * from attention_items a where {where}) a
+left join enrollments e on e.id = a.enrollment_id and e.organization_id = a.organization_id
+left join learners l on l.id = e.learner_id and l.organization_id = a.organization_id
+left join programs t on t.id = e.program_id and t.organization_id = a.organization_id
+left join partner_lms_providers p on p.id = a.provider_id and p.organization_id = a.organization_id
+"""
+_LIST: Final = (
+    _ROWS.replace(
+        "{where}",
+        "a.organization_id = %(organization)s and a.resolved_at is null and {place} order by {order} limit %(limit)s",
+    )
+    + "order by {order}"
+)
+_ONE: Final = _ROWS.replace("{where}", "a.id = %s")
+_OF_ENROLLMENT: Final = (
+    _ROWS.replace("{where}", "a.enrollment_id = %s and a.resolved_at is null")
+    + "order by a.opened_at, a.id"
+)
+_OLDEST_FIRST = Keyset(columns={"a.opened_at": "timestamptz", "a.id": "uuid"})
+_CALL = """
+select i.kind, i.status, i.uncertain, i.calls, i.partner_enrollment_id, i.partner_account_id, p.offers_lookup,
+  p.name, i.details ->> 'external_id', i.details ->> 'cause'
+from intents i join partner_lms_providers p on p.id = i.provider_id and p.organization_id = i.organization_id
+where i.id = %s
+"""
+_STEP_OF_RUN = """
+select s.id from enrollment_steps s
+left join partner_lms_enrollments r on r.id = s.partner_enrollment_id and r.organization_id = s.organization_id
+where s.enrollment_id = %(enrollment)s
+  and (s.partner_enrollment_id = %(run)s or %(run)s is null and r.partner_account_id = %(account)s)
+order by s.status = 'in_progress' desc, s.sequence_order, s.id limit 1
+"""
+_RUN_KINDS = ("run", "completion_revoked", "partner_not_told")
+
+
+@dataclass(frozen=True, slots=True)
+class AttentionRow:
+    """An entry of the list, the oldest first."""
+
+    id: UUID
+    kind: str
+    subject_id: UUID
+    cause: str
+    """In plain words."""
+    opened_at: datetime
+    enrollment_id: UUID | None
+    resolved_at: datetime | None
+    resolution: str | None
+    learner_name: str
+    program_title: str
+    provider_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallFacts:
+    """The call that only a person can decide about."""
+
+    kind: str
+    status: str
+    uncertain: bool
+    """Nobody knows whether the partner did it."""
+    calls: int
+    run_id: UUID | None
+    account_id: UUID
+    offers_lookup: bool
+    provider_name: str
+    external_id: str | None
+    """The id the partner answered with, where that is the difficulty."""
+    cause: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class AttentionCase:
+    """An entry with what it is about."""
+
+    item: AttentionRow
+    call: CallFacts | None = None
+    step: Step | None = None
+    choices: tuple[str, ...] = field(default=())
+    """What resolves it, the usual one first: see `list_choices`."""
 
 
 def count_open_items(organization_id: UUID, *, at_most: int) -> int:
@@ -14,3 +108,95 @@ def count_open_items(organization_id: UUID, *, at_most: int) -> int:
             [organization_id, at_most],
         )
         return int(cursor.fetchone()[0])
+
+
+def list_attention(
+    organization_id: UUID, *, place: str = "", limit: int = ATTENTION_PAGE
+) -> Page[AttentionRow]:
+    """Return a page of what needs a person.
+
+    Raises:
+        BadPlace: `place` is none that a page gave.
+    """
+    return _OLDEST_FIRST.fetch(
+        _LIST,
+        {"organization": organization_id},
+        make=AttentionRow,
+        key=lambda row: (row.opened_at, row.id),
+        place=place,
+        limit=limit,
+    )
+
+
+def list_enrollment_attention(enrollment_id: UUID) -> list[AttentionRow]:
+    """Return what needs a person about one enrollment (index attention_items_enrollment)."""
+    with connection.cursor() as cursor:
+        cursor.execute(_OF_ENROLLMENT, [enrollment_id])
+        return [AttentionRow(*row) for row in cursor.fetchall()]
+
+
+def get_attention_case(item_id: UUID) -> AttentionCase | None:
+    """Return an entry, settled or not; None: there is none, or it is not this reader's."""
+    with connection.cursor() as cursor:
+        cursor.execute(_ONE, [item_id])
+        row = cursor.fetchone()
+    if row is None:
+        return None
+    item = AttentionRow(*row)
+    call = _get_call(item.subject_id) if item.kind == "call" else None
+    step = _find_step(item, call)
+    choices = () if item.resolved_at else list_choices(item, call, step)
+    return AttentionCase(item, call, step, choices)
+
+
+_CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
+    "certificate": ("render", "dismiss"),
+    "webhook_event": ("replay", "ignore"),
+    "webhook_conflict": ("dismiss_conflict",),
+}
+
+
+def list_choices(item: AttentionRow, call: CallFacts | None, step: Step | None) -> tuple[str, ...]:
+    """Return what resolves an entry, the usual one first.
+
+    try_again, look_up, enter_id, continue: the call. complete, fail, skip, reopen: the step.
+    render: the certificate. replay, ignore, dismiss_conflict: a message. dismiss: it is known.
+    """
+    by_hand = ("complete", "fail", "skip") if step and step.status == "in_progress" else ()
+    if call is not None:
+        return (*_list_call_choices(call), *(by_hand if call.kind != "unenroll" else ()))
+    if item.kind == "run":
+        return (*by_hand, "dismiss")
+    if item.kind == "completion_revoked" and step and step.status == "completed":
+        return ("reopen", "dismiss")
+    return _CHOICES.get(item.kind, ("dismiss",))
+
+
+def _list_call_choices(call: CallFacts) -> tuple[str, ...]:
+    if call.kind == "unenroll":
+        return ("try_again", "dismiss") if call.status == "needs_person" else ("dismiss",)
+    if call.status != "needs_person":
+        return ()
+    if call.cause == "one_enrollment":
+        return ("continue", "try_again", "enter_id")
+    return (*(("look_up",) if call.offers_lookup else ()), "enter_id", "try_again")
+
+
+def _get_call(intent_id: UUID) -> CallFacts | None:
+    with connection.cursor() as cursor:
+        cursor.execute(_CALL, [intent_id])
+        row = cursor.fetchone()
+    return CallFacts(*row) if row else None
+
+
+def _find_step(item: AttentionRow, call: CallFacts | None) -> Step | None:
+    """The step the entry is about: the one that waits for the call or points at the run."""
+    run = call.run_id if call else item.subject_id if item.kind in _RUN_KINDS else None
+    if item.enrollment_id is None or (call is None and run is None):
+        return None
+    account = call.account_id if call else None
+    values = {"enrollment": item.enrollment_id, "run": run, "account": account}
+    with connection.cursor() as cursor:
+        cursor.execute(_STEP_OF_RUN, values)
+        row = cursor.fetchone()
+    return get_step(row[0]) if row else None

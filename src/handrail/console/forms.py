@@ -1,0 +1,115 @@
+"""What staff enter when they decide something."""
+
+from typing import Any
+
+from django import forms
+from django.utils import timezone
+
+from handrail.enrollments.words import WAIVERS
+
+LONGEST_NOTE = 1000
+LONGEST_ID = 200
+
+
+def _make_note(label: str, hint: str = "", *, required: bool = True) -> forms.CharField:
+    return forms.CharField(
+        label=label,
+        help_text=hint,
+        required=required,
+        max_length=LONGEST_NOTE,
+        widget=forms.Textarea(attrs={"rows": 2}),
+    )
+
+
+class NothingForm(forms.Form):
+    """A decision that needs no words."""
+
+
+class ReasonForm(forms.Form):
+    reason = _make_note("Reason", "It is kept in the history with your name.")
+
+
+class NoteForm(forms.Form):
+    note = _make_note("Note", required=False)
+
+
+class KnownForm(forms.Form):
+    note = _make_note("What was done about it", "It is kept with your name.")
+
+
+class CompletedForm(forms.Form):
+    completed_on = forms.DateField(
+        label="Completed on",
+        help_text="The day the partner names.",
+        widget=forms.DateInput(attrs={"type": "date"}),
+    )
+    note = _make_note("Evidence", "Where you saw it: a certificate, the partner's page, a message.")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["completed_on"].widget.attrs["max"] = timezone.localdate().isoformat()
+
+
+class FailedForm(forms.Form):
+    note = _make_note(
+        "Evidence", "Where you saw it, and what the partner says. The learner reads it."
+    )
+
+
+class WaiverForm(forms.Form):
+    waiver = forms.ChoiceField(
+        label="Why it is not required", choices=list(WAIVERS.items()), widget=forms.RadioSelect
+    )
+    reason = _make_note("Reason", "It is kept in the history with your name.")
+
+
+class PartnerIdForm(forms.Form):
+    external_id = forms.CharField(
+        label="The partner's id",
+        help_text="As the partner's own page shows it for this person.",
+        max_length=LONGEST_ID,
+    )
+    note = _make_note("Note", required=False)
+
+
+class EventSearchForm(forms.Form):
+    """What to look for among the messages of partners."""
+
+    endpoint = forms.ChoiceField(label="Partner", required=False)
+    status = forms.ChoiceField(
+        label="Status",
+        required=False,
+        choices=[
+            ("", "All"),
+            ("needs_attention", "Needs a person"),
+            ("waiting", "Waiting for its enrollment"),
+            ("received", "Received"),
+            ("applied", "Applied"),
+            ("ignored", "Ignored"),
+        ],
+    )
+    kind = forms.ChoiceField(
+        label="What it says",
+        required=False,
+        choices=[
+            ("", "All"),
+            ("enrollment.created", "Enrolled"),
+            ("progress.updated", "Progress"),
+            ("course.completed", "Completed"),
+            ("course.failed", "Failed"),
+            ("certificate.issued", "Certificate"),
+            ("enrollment.ended", "Enrollment ended"),
+            ("completion.revoked", "Completion taken back"),
+        ],
+    )
+    event_id = forms.CharField(label="Event id", required=False, max_length=255)
+    external_id = forms.CharField(
+        label="Enrollment id at the partner", required=False, max_length=255
+    )
+
+    def __init__(self, *args: Any, endpoints: list[str], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        choices = [("", "All"), *((key, key) for key in endpoints)]
+        self.fields["endpoint"] = forms.ChoiceField(
+            label="Partner", required=False, choices=choices
+        )

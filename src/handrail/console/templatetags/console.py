@@ -1,0 +1,42 @@
+"""What only the templates of the console need."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any, Final
+
+from django import template
+
+register = template.Library()
+
+FUNDING: Final = {
+    "self_pay": "The learner",
+    "employer": "The employer",
+    "WIOA": "WIOA",
+    "WRG": "WRG",
+    "JRI": "JRI",
+    "apprenticeship": "The apprenticeship",
+    "scholarship": "A scholarship",
+}
+
+
+@register.filter
+def duration(value: timedelta) -> str:
+    """A time in the unit a person would use: "40 min", "5 h", "12 days"."""
+    minutes = round(value.total_seconds() / 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    if minutes < 48 * 60:
+        return f"{round(minutes / 60)} h"
+    return f"{round(minutes / 1440)} days"
+
+
+@register.filter
+def funding(value: str) -> str:
+    """Who pays, in words."""
+    return FUNDING.get(value, value)
+
+
+@register.filter
+def get(values: Mapping[Any, str], key: Any) -> str:
+    """The value of a key; "" without one."""
+    return values.get(key, "")

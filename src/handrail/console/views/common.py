@@ -1,0 +1,40 @@
+"""What the views of the console share."""
+
+from typing import Any
+from urllib.parse import urlencode
+
+from django.http import HttpRequest, HttpResponseBase
+from django.shortcuts import render
+from django.urls import reverse
+
+from handrail.enrollments.queries.paging import Page
+from handrail.people.access import get_facts, get_workplace
+
+
+def render_page(request: HttpRequest, template: str, context: dict[str, Any]) -> HttpResponseBase:
+    """Render a page with what every page of the console needs."""
+    workplace = get_workplace(request)
+    frame = {
+        "workplace": workplace,
+        "workplaces": [each for each in get_facts(request).affiliations if each.works],
+        "learners": f"{workplace.learner_word}s",
+    }
+    return render(request, template, frame | context)
+
+
+def make_page_urls(request: HttpRequest, page: Page[Any], *, name: str = "at") -> dict[str, str]:
+    """Return previous_url and next_url of a list: this address with another place."""
+
+    def address(place: str) -> str:
+        if not place:
+            return ""
+        query = request.GET.copy()
+        query[name] = place
+        return f"{request.path}?{query.urlencode()}"
+
+    return {"previous_url": address(page.previous), "next_url": address(page.next)}
+
+
+def link(name: str, **query: str) -> str:
+    """Return the address of a page with a query."""
+    return f"{reverse(name)}?{urlencode(query)}" if query else reverse(name)

@@ -1,0 +1,91 @@
+"""The messages of partners: search, show, apply once more."""
+
+from uuid import UUID
+
+from django.core.exceptions import ValidationError
+from django.http import Http404, HttpRequest, HttpResponseBase
+from django.shortcuts import redirect
+from django.urls import reverse
+from django.views.decorators.http import require_POST, require_safe
+
+from handrail.console.decisions import EVENT_DECISIONS, Offer, decide, offer
+from handrail.console.forms import EventSearchForm
+from handrail.console.views.common import link, render_page
+from handrail.enrollments.queries.detail import list_actor_names
+from handrail.inbox.models import WebhookEndpoint, WebhookEvent
+from handrail.inbox.queries import EventPage, EventSearch, get_event, list_events, read_body
+from handrail.people.access import get_facts, get_workplace, staff_required
+
+
+@require_safe
+@staff_required
+def show_events(request: HttpRequest) -> HttpResponseBase:
+    organization = get_workplace(request).organization_id
+    endpoints = WebhookEndpoint.objects.filter(organization_id=organization).order_by("key")
+    keys = list(endpoints.values_list("key", flat=True))
+    form = EventSearchForm(request.GET or None, endpoints=keys)
+    values = form.cleaned_data if form.is_valid() else {}
+    page = EventPage([], "")
+    if not form.errors:
+        search = EventSearch(organization_id=organization, **values)
+        page = _list(search, request.GET.get("older", ""))
+    context = {
+        "form": form,
+        "rows": page.rows,
+        "searched": any(values.values()),
+        "next_url": link("console:events", **values, older=page.older) if page.older else "",
+    }
+    return render_page(request, "console/events.html", context)
+
+
+def _list(search: EventSearch, older: str) -> EventPage:
+    try:
+        return list_events(search, older=older)
+    except ValueError:
+        raise Http404 from None
+
+
+@require_safe
+@staff_required
+def show_event(request: HttpRequest, event_id: UUID) -> HttpResponseBase:
+    event = _get(event_id)
+    return _render(request, event, _list_offers(event))
+
+
+@require_POST
+@staff_required
+def decide_event(request: HttpRequest, event_id: UUID, name: str) -> HttpResponseBase:
+    event = _get(event_id)
+    offers = _list_offers(event)
+    if decide(request, offers, name):
+        return redirect("console:event", event_id)
+    return _render(request, event, offers)
+
+
+def _get(event_id: UUID) -> WebhookEvent:
+    try:
+        return get_event(event_id)
+    except (WebhookEvent.DoesNotExist, ValidationError):
+        raise Http404 from None
+
+
+def _list_offers(event: WebhookEvent) -> list[Offer]:
+    names = {"needs_attention": ["replay", "ignore"], "ignored": ["replay"]}.get(event.status, [])
+    return [offer(name, EVENT_DECISIONS[name], event.id) for name in names]
+
+
+def _render(request: HttpRequest, event: WebhookEvent, offers: list[Offer]) -> HttpResponseBase:
+    is_admin = get_facts(request).identity.is_admin
+    names = list_actor_names(get_workplace(request).organization_id)
+    context = {
+        "event": event,
+        "offers": offers,
+        "base_url": reverse("console:event", args=[event.id]),
+        "body": read_body(event.id) if is_admin else None,
+        "conflicts": event.conflicts.order_by("received_at"),
+        "decisions": [
+            (each, names.get(each.actor_id, "") if each.actor_id else "the command line")
+            for each in event.decisions.order_by("decided_at")
+        ],
+    }
+    return render_page(request, "console/event.html", context)

@@ -1,0 +1,61 @@
+"""The pipeline: where everybody is, who is stuck, what takes long."""
+
+from uuid import UUID
+
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponseBase
+from django.shortcuts import redirect
+from django.utils import timezone
+from django.views.decorators.http import require_POST, require_safe
+
+from handrail.console.views.common import make_page_urls, render_page
+from handrail.enrollments.queries.attention import count_open_items, list_attention
+from handrail.enrollments.queries.paging import BadPlace
+from handrail.enrollments.queries.pipeline import (
+    STUCK_DAYS,
+    TIMED_ENROLLMENTS,
+    get_pipeline,
+    list_stuck,
+)
+from handrail.people.access import get_facts, get_workplace, sign_in_required, staff_required
+from handrail.people.middleware import WORKPLACE_KEY
+
+FIRST_ENTRIES = 5
+MOST_COUNTED = 1000
+
+
+@require_safe
+@staff_required
+def show_pipeline(request: HttpRequest) -> HttpResponseBase:
+    organization = get_workplace(request).organization_id
+    try:
+        stuck = list_stuck(organization, now=timezone.now(), place=request.GET.get("at", ""))
+    except BadPlace:
+        raise Http404 from None
+    context = {
+        "pipeline": get_pipeline(organization),
+        "stuck": stuck.rows,
+        "stuck_days": STUCK_DAYS,
+        "timed": TIMED_ENROLLMENTS,
+        "attention": list_attention(organization, limit=FIRST_ENTRIES).rows,
+        "attention_count": count_open_items(organization, at_most=MOST_COUNTED),
+        **make_page_urls(request, stuck),
+    }
+    return render_page(request, "console/pipeline.html", context)
+
+
+@require_POST
+@sign_in_required
+def switch_organization(request: HttpRequest) -> HttpResponseBase:
+    """Open the console of another organization that the person works in."""
+    try:
+        wanted = UUID(request.POST.get("organization", ""))
+    except ValueError:
+        raise Http404 from None
+    facts = get_facts(request)
+    chosen = next((e for e in facts.affiliations if e.works and e.organization_id == wanted), None)
+    if chosen is None:
+        raise Http404
+    request.session[WORKPLACE_KEY] = str(wanted)
+    messages.success(request, f"You are now working in {chosen.name}.")
+    return redirect("console:pipeline")

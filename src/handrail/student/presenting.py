@@ -1,0 +1,106 @@
+"""Steps as somebody who learns reads them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from handrail.credentials.queries import CredentialRow
+from handrail.enrollments.queries.progress import PartnerCertificateRow, Progress, Stage
+from handrail.enrollments.words import Step, tell_learner
+
+
+@dataclass(frozen=True, slots=True)
+class ShownStep:
+    """A step and what its line offers."""
+
+    step: Step
+    state: str
+    """done, waived, now, failed, or later."""
+    words: str
+    """Why it cannot be begun yet, or how it ended."""
+    can_open: bool
+    can_choose: bool
+    can_take_back: bool
+    certificates: Sequence[PartnerCertificateRow]
+
+    @property
+    def shows_progress(self) -> bool:
+        """Whether a percentage says something: the partner has reported one."""
+        return self.state == "now" and self.step.run_progress_at is not None
+
+
+@dataclass(frozen=True, slots=True)
+class ShownStage:
+    """A stage; `stage.to_choose` is 0 where there is nothing to choose."""
+
+    stage: Stage
+    required: Sequence[ShownStep]
+    electives: Sequence[ShownStep]
+
+    @property
+    def is_open(self) -> bool:
+        """Whether more electives may be chosen."""
+        return self.stage.taken < self.stage.to_choose
+
+
+@dataclass(frozen=True, slots=True)
+class ShownEnrollment:
+    """An enrollment with its stages, and its certificate where there is one."""
+
+    progress: Progress
+    stages: Sequence[ShownStage]
+    credential: CredentialRow | None
+
+    @property
+    def told(self) -> str:
+        """How far it is, in words."""
+        steps = "step" if self.progress.needed == 1 else "steps"
+        return f"{self.progress.done} of {self.progress.needed} {steps} completed"
+
+
+def present_enrollment(progress: Progress, credential: CredentialRow | None) -> ShownEnrollment:
+    """Return the enrollment as its page shows it; electives that were not taken are left out."""
+    stages = [
+        ShownStage(
+            stage,
+            [_present_step(step, stage, progress) for step in stage.required],
+            [
+                _present_step(step, stage, progress)
+                for step in stage.electives
+                if step.skip_reason != "not_chosen"
+            ],
+        )
+        for stage in progress.stages
+    ]
+    return ShownEnrollment(progress, stages, credential)
+
+
+def _present_step(step: Step, stage: Stage, progress: Progress) -> ShownStep:
+    chosen = step.chosen_at is not None
+    live = progress.is_live
+    return ShownStep(
+        step=step,
+        state=_name_state(step),
+        words=tell_learner(step, organization=progress.organization_name) if live else "",
+        can_open=progress.status == "active" and step.is_ready,
+        can_choose=live
+        and not step.required
+        and step.status == "pending"
+        and not chosen
+        and stage.taken < stage.to_choose,
+        can_take_back=live and not step.required and _can_take_back(step, chosen=chosen),
+        certificates=progress.certificates.get(step.run_id, ()) if step.run_id else (),
+    )
+
+
+def _can_take_back(step: Step, *, chosen: bool) -> bool:
+    return step.status in ("in_progress", "failed") or (step.status == "pending" and chosen)
+
+
+def _name_state(step: Step) -> str:
+    return {
+        "completed": "done",
+        "skipped": "waived",
+        "in_progress": "now",
+        "failed": "failed",
+        "pending": "later",
+    }[step.status]

@@ -1,0 +1,233 @@
+"""A real `handrail web` process and a real browser, for tests of pages.
+
+`site` is the process on the database of `database`; `browser` opens its pages; `school` has people
+(tests/cast.py) whose passwords the in-process test client knows, `real_school` those whose passwords
+the process knows.
+"""
+
+import contextlib
+import http.client
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from pytest_django import DjangoDbBlocker
+from selenium import webdriver
+from selenium.webdriver.common.by import By
+from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.ui import WebDriverWait
+
+from handrail.config.embedded_postgres import find_free_port
+from tests.cast import PASSWORD, Person, School
+from tests.databases import Database
+from tests.factories import World
+from tests.needs import require_program
+
+WIDTHS = (1280, 360)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the site answered."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def text(self) -> str:
+        return self.body.decode()
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """The web process; it works on the database of the `database` fixture."""
+
+    address: str
+    port: int
+
+    def ask(self, path: str, *, cookies: str = "", **form: str) -> Answer:
+        """Ask for a page, or send a form, without a browser."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        headers = {"Host": f"localhost:{self.port}", "Cookie": cookies}
+        with contextlib.closing(connection):
+            if form:
+                headers["Content-Type"] = "application/x-www-form-urlencoded"
+            method, body = ("POST", urlencode(form)) if form else ("GET", None)
+            connection.request(method, path, body=body, headers=headers)
+            response = connection.getresponse()
+            found = {name.lower(): value for name, value in response.getheaders()}
+            return Answer(response.status, found, response.read())
+
+
+@pytest.fixture(scope="session")
+def site(
+    servers: Any,
+    django_db_blocker: DjangoDbBlocker,
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Site]:
+    with django_db_blocker.unblock():
+        server = servers.get(request.config.getoption("--pg"))
+    port = find_free_port()
+    environment = server.environment("web") | {
+        "HANDRAIL_BIND": f"127.0.0.1:{port}",
+        "HANDRAIL_BASE_URL": f"http://localhost:{port}",
+        "HANDRAIL_ALLOWED_PRIVATE_HOSTS": ",".join(f"127.0.0.1:{each}" for each in PARTNER_PORTS),
+        "HANDRAIL_CALL_TIMEOUT_SECONDS": "5",
+    }
+    log = tmp_path_factory.mktemp("web") / "log"
+    with (
+        log.open("w") as written,
+        subprocess.Popen(
+            [sys.executable, "-m", "handrail.config.cli", "web"], env=environment, stderr=written
+        ) as process,
+    ):
+        site = Site(f"http://localhost:{port}", port)
+        try:
+            _wait_until_up(site, process, log)
+            yield site
+        finally:
+            process.terminate()
+            process.wait(20)
+
+
+PARTNER_PORTS = (47321, 47322)
+"""Ports at which a test may play a partner that the web process calls."""
+
+
+def _wait_until_up(site: Site, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + 60
+    while True:
+        with contextlib.suppress(OSError):
+            site.ask("/healthz")
+            return
+        assert process.poll() is None, log.read_text()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+class Browser:
+    """Chromium; nobody is signed in when a test begins."""
+
+    def __init__(self, driver: webdriver.Chrome, site: Site) -> None:
+        self.driver = driver
+        self.site = site
+
+    def set_width(self, width: int) -> None:
+        metrics = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 500}
+        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+
+    def open(self, path: str) -> None:
+        self.driver.get(self.site.address + path)
+
+    def sign_in(self, person: Person) -> None:
+        """Sign in by the page, as a person does."""
+        self.open("/accounts/login/")
+        self.one("#id_login").send_keys(person.email)
+        self.one("#id_password").send_keys(PASSWORD)
+        self.one("main form button[type=submit]").click()
+        self.wait_for(lambda: "/accounts/login" not in self.path)
+
+    @property
+    def path(self) -> str:
+        return str(self.driver.current_url).removeprefix(self.site.address)
+
+    @property
+    def heading(self) -> str:
+        return self.one("h1").text
+
+    @property
+    def text(self) -> str:
+        return self.one("main").text
+
+    def one(self, selector: str) -> WebElement:
+        return self.driver.find_element(By.CSS_SELECTOR, selector)
+
+    def all(self, selector: str) -> list[WebElement]:
+        return self.driver.find_elements(By.CSS_SELECTOR, selector)
+
+    def click(self, words: str) -> None:
+        """Click the first shown link, button or summary that reads so."""
+        for element in self.all("main a, main button, main summary, header a, header button"):
+            if element.is_displayed() and words in " ".join(element.text.split()):
+                element.click()
+                return
+        raise AssertionError(f"{words!r} is not on {self.path}: {self.text}")
+
+    def wait_for(self, condition: Any, *, seconds: float = 10) -> None:
+        WebDriverWait(self.driver, seconds).until(lambda _: condition())
+
+    def find_faults(self) -> list[str]:
+        """What is wrong with the page that is open: scrolls sideways, or the policy refused something."""
+        wide, shown = self.driver.execute_script(
+            "return [document.documentElement.scrollWidth, window.innerWidth]"
+        )
+        entries = [str(entry["message"]) for entry in self.driver.get_log("browser")]  # type: ignore[no-untyped-call]
+        faults = [entry for entry in entries if "404 (Not Found)" not in entry]
+        return faults + ([f"{self.path} is {wide} px wide on {shown}"] if wide > shown else [])
+
+    def forget(self) -> None:
+        """Sign out of everything, and come back to one window."""
+        first, *others = self.driver.window_handles
+        for other in others:
+            self.driver.switch_to.window(other)
+            self.driver.close()
+        self.driver.switch_to.window(first)
+        self.driver.delete_all_cookies()
+        self.driver.get("about:blank")
+        self.driver.get_log("browser")  # type: ignore[no-untyped-call]
+
+
+@pytest.fixture(scope="session")
+def _driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
+    options = webdriver.ChromeOptions()
+    options.binary_location = require_program("chromium")
+    driver = require_program("chromedriver")
+    for argument in (
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        f"--user-data-dir={tmp_path_factory.mktemp('chromium')}",
+    ):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    chrome = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
+    yield chrome
+    chrome.quit()
+
+
+@pytest.fixture
+def browser(_driver: webdriver.Chrome, site: Site) -> Iterator[Browser]:
+    browser = Browser(_driver, site)
+    browser.set_width(1280)
+    yield browser
+    browser.forget()
+
+
+@pytest.fixture
+def _world(database: Database) -> Iterator[World]:
+    world = World(database)
+    yield world
+    world.close()
+
+
+@pytest.fixture
+def school(_world: World, database: Database) -> School:
+    database.use_django_as("web")
+    return School(_world)
+
+
+@pytest.fixture
+def real_school(_world: World) -> School:
+    return School(_world, production=True)
