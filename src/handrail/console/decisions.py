@@ -152,7 +152,7 @@ ENROLLMENT_DECISIONS: Final[Mapping[str, Decision]] = {
 }
 _retry = Decision(
     title="Try again",
-    hint="When you have looked at the partner and there is nothing: the call is made anew.",
+    hint="When what stood in the way is mended and the partner shows nothing: the call is made anew.",
     button="Try again",
     done="The call is made again.",
     form=NoteForm,

@@ -7,6 +7,7 @@ app_name = "console"
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="console:pipeline")),
     path("pipeline", pipeline.show_pipeline, name="pipeline"),
+    path("pipeline/<uuid:program_id>/<uuid:course_id>", pipeline.show_at_step, name="at-step"),
     path("organization", pipeline.switch_organization, name="switch"),
     path("attention", attention.show_list, name="attention"),
     path("attention/<uuid:item_id>", attention.show_case, name="case"),

@@ -6,6 +6,8 @@ from decimal import Decimal
 from typing import Final, Literal
 from uuid import UUID
 
+from django.utils import timezone
+
 CallStatus = Literal["queued", "sending", "failed", "unknown", "needs_person"]
 
 
@@ -148,7 +150,8 @@ def _tell_staff_run(step: Step, partner: str) -> str:
         return "Works at the partner's own site; mark the step when there is evidence"
     if step.run_progress_at is None:
         return f"Has not begun at {partner}"
-    return f"No progress reported by {partner}"
+    day = timezone.localtime(step.run_progress_at)
+    return f"{partner} last reported progress on {day:%B} {day.day}"
 
 
 def _tell_staff_call(call: Call, partner: str) -> str:

@@ -15,10 +15,13 @@ from handrail.enrollments.queries.pipeline import (
     STUCK_DAYS,
     TIMED_ENROLLMENTS,
     get_pipeline,
+    list_at_step,
     list_stuck,
 )
+from handrail.partners.models import Course
 from handrail.people.access import get_facts, get_workplace, sign_in_required, staff_required
 from handrail.people.middleware import WORKPLACE_KEY
+from handrail.programs.models import Program
 
 FIRST_ENTRIES = 5
 MOST_COUNTED = 1000
@@ -42,6 +45,40 @@ def show_pipeline(request: HttpRequest) -> HttpResponseBase:
         **make_page_urls(request, stuck),
     }
     return render_page(request, "console/pipeline.html", context)
+
+
+@require_safe
+@staff_required
+def show_at_step(request: HttpRequest, program_id: UUID, course_id: UUID) -> HttpResponseBase:
+    status = "failed" if request.GET.get("status") == "failed" else "in_progress"
+    organization = get_workplace(request).organization_id
+    program = Program.objects.filter(organization_id=organization, id=program_id).first()
+    course = (
+        Course.objects.filter(organization_id=organization, id=course_id)
+        .select_related("provider")
+        .defer("provider__credentials")
+        .first()
+    )
+    if program is None or course is None:
+        raise Http404
+    try:
+        page = list_at_step(
+            organization,
+            program_id=program_id,
+            course_id=course_id,
+            status=status,
+            place=request.GET.get("at", ""),
+        )
+    except BadPlace:
+        raise Http404 from None
+    context = {
+        "program": program,
+        "course": course,
+        "status": status,
+        "rows": page.rows,
+        **make_page_urls(request, page),
+    }
+    return render_page(request, "console/at_step.html", context)
 
 
 @require_POST

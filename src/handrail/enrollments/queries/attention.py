@@ -179,7 +179,10 @@ def _list_call_choices(call: CallFacts) -> tuple[str, ...]:
         return ()
     if call.cause == "one_enrollment":
         return ("continue", "try_again", "enter_id")
-    return (*(("look_up",) if call.offers_lookup else ()), "enter_id", "try_again")
+    look_up = ("look_up",) if call.offers_lookup else ()
+    if call.uncertain:
+        return (*look_up, "enter_id", "try_again")
+    return ("try_again", *look_up, "enter_id")
 
 
 def _get_call(intent_id: UUID) -> CallFacts | None:

@@ -21,6 +21,7 @@ STUCK_DAYS = 7
 TIMED_ENROLLMENTS = 200
 """Times are averages over so many of the newest completed and as many active enrollments a program."""
 STUCK_PAGE = 25
+AT_STEP_PAGE = 25
 
 # Index-only over enrollments_program (organization_id, program_id, status, id).
 _PROGRAMS = """
@@ -70,6 +71,7 @@ group by t.id, s.course_id
 class StepLine:
     """A step of a program: who is there now, and how long it takes."""
 
+    course_id: UUID
     course_title: str
     provider_name: str
     sequence_order: int
@@ -165,7 +167,7 @@ def get_pipeline(organization_id: UUID) -> Pipeline:
         cursor.execute(_PROGRAMS, values)
         programs = cursor.fetchall()
         cursor.execute(_BLUEPRINT, values)
-        lines = {(row[0], row[1]): StepLine(*row[2:]) for row in cursor.fetchall()}
+        lines = {(row[0], row[1]): StepLine(*row[1:]) for row in cursor.fetchall()}
         cursor.execute(_PEOPLE_AT_STEPS, values)
         for program, course, status, count in cursor.fetchall():
             lines[program, course] = replace(lines[program, course], **{status: count})
@@ -260,3 +262,62 @@ def _make_stuck(*columns: Any) -> StuckRow:
     enrollment, name, title, since, place, *step = columns
     found = make_step(*step) if step[0] is not None else None
     return StuckRow(enrollment, name, title, since, place, found)
+
+
+# By enrollment_steps_status (status, organization_id, program_step_id, started_at, id).
+_AT_STEP = f"""
+select s.enrollment_id, btrim(l.first_name || ' ' || l.last_name), {STEP_COLUMNS}
+from (
+  select s.id, s.organization_id, s.started_at from enrollment_steps s
+  join enrollments e on e.id = s.enrollment_id and e.organization_id = s.organization_id and e.status = 'active'
+  where s.organization_id = %(organization)s and s.status = %(status)s
+    and s.program_step_id = any (array(
+      select b.id from program_versions v
+      join program_partner_lms b on b.organization_id = v.organization_id and b.program_version_id = v.id
+      where v.organization_id = %(organization)s and v.program_id = %(program)s and b.course_id = %(course)s))
+    and {{place}}
+  order by {{order}} limit %(limit)s
+) w
+join ({STEP_TABLES}) on s.id = w.id and s.organization_id = w.organization_id
+join learners l on l.id = s.learner_id and l.organization_id = s.organization_id
+order by {{order}}
+"""  # noqa: S608 - constants
+_LONGEST_FIRST = Keyset(columns={"s.started_at": "timestamptz", "s.id": "uuid"})
+
+
+@dataclass(frozen=True, slots=True)
+class AtStepRow:
+    """Somebody who is at a step now."""
+
+    enrollment_id: UUID
+    learner_name: str
+    step: Step
+
+    @property
+    def why(self) -> str:
+        return tell_staff(self.step)
+
+
+def list_at_step(
+    organization_id: UUID, *, program_id: UUID, course_id: UUID, status: str, place: str = ""
+) -> Page[AtStepRow]:
+    """Return a page of those whose step of that course is in_progress or failed, the longest first.
+
+    Raises:
+        BadPlace: `place` is none that a page gave.
+    """
+    page = _LONGEST_FIRST.fetch(
+        _AT_STEP,
+        {
+            "organization": organization_id,
+            "program": program_id,
+            "course": course_id,
+            "status": status,
+        },
+        make=lambda enrollment, name, *step: AtStepRow(enrollment, name, make_step(*step)),
+        key=lambda row: (row.step.started_at, row.step.id),
+        place=place,
+        limit=AT_STEP_PAGE,
+    )
+    waiting = {step.id: step for step in add_calls(row.step for row in page.rows)}
+    return replace(page, rows=[replace(row, step=waiting[row.step.id]) for row in page.rows])
