@@ -48,7 +48,7 @@ def test_every_dialect_reads_the_same(content: bytes) -> None:
 
 
 def test_a_separator_of_the_other_kind_stays_in_the_field() -> None:
-    assert read("email;course;note\na@example.org;C-1;1,5 hours\n".encode()) == [
+    assert read(b"email;course;note\na@example.org;C-1;1,5 hours\n") == [
         row(2, "a@example.org", "C-1", "1,5 hours")
     ]
 
@@ -63,7 +63,9 @@ def test_quotation_marks_hold_separators_marks_and_line_breaks() -> None:
 
 
 def test_empty_rows_are_passed_over_and_keep_their_numbers() -> None:
-    assert read(b"email,course\n\n,\n   ,\t\na@example.org,C-1\n") == [row(5, "a@example.org", "C-1")]
+    assert read(b"email,course\n\n,\n   ,\t\na@example.org,C-1\n") == [
+        row(5, "a@example.org", "C-1")
+    ]
 
 
 @pytest.mark.parametrize(
@@ -134,13 +136,17 @@ HELP = "The first line names the columns: email, course; if you like note."
         (b"email\n", f"The header cannot be used: 'course' is missing. {HELP}"),
         (
             b"email,course,email,e mail,,note\n",
-            f"The header cannot be used: column 5 has no name; 'email' is there twice; "
-            f"'e_mail' is not known. {HELP}",
+            (
+                f"The header cannot be used: column 5 has no name; 'email' is there twice; "
+                f"'e_mail' is not known. {HELP}"
+            ),
         ),
         (
             b"a@example.org,C-1\n",
-            f"The header cannot be used: 'a@example.org' is not known; 'c_1' is not known; "
-            f"'email' is missing; 'course' is missing. {HELP}",
+            (
+                f"The header cannot be used: 'a@example.org' is not known; 'c_1' is not known; "
+                f"'email' is missing; 'course' is missing. {HELP}"
+            ),
         ),
         (b'"email,course\n', "The header (line 1): a quotation mark is not closed."),
         (
@@ -180,9 +186,9 @@ def test_a_huge_line_costs_no_memory(tmp_path: Path) -> None:
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 20 * 1024  # KiB
 
 
-cells = st.text(
-    st.characters(codec="utf-8", exclude_characters="\r"), max_size=20
-).filter(lambda text: text.count("\n") < MOST_LINES // 3)
+cells = st.text(st.characters(codec="utf-8", exclude_characters="\r"), max_size=20).filter(
+    lambda text: text.count("\n") < MOST_LINES // 3
+)
 
 
 @given(

@@ -39,7 +39,9 @@ def test_every_problem_is_told_by_field() -> None:
 
 @pytest.mark.parametrize("zone", ["../../etc/passwd", "/etc/localtime", "EST5EDT4", "+05", ""])
 def test_no_zone_but_a_named_one(zone: str) -> None:
-    assert list(find_organization_problems(OrganizationFacts("a", "A", time_zone=zone))) == ["time_zone"]
+    assert list(find_organization_problems(OrganizationFacts("a", "A", time_zone=zone))) == [
+        "time_zone"
+    ]
 
 
 def test_the_only_organization_need_not_be_named() -> None:

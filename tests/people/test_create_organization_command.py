@@ -9,7 +9,13 @@ from tests.command_line import handrail, handrail_at_terminal
 from tests.databases import Database
 
 PASSWORD = "correct horse battery"
-NORTHSIDE = ("create-organization", "northside", "Northside Institute", "--owner", "alice@example.org")
+NORTHSIDE = (
+    "create-organization",
+    "northside",
+    "Northside Institute",
+    "--owner",
+    "alice@example.org",
+)
 
 
 @pytest.fixture(autouse=True)
@@ -77,8 +83,10 @@ def test_an_owner_who_signs_in_already_is_not_asked(database: Database) -> None:
         (
             ("create-organization", "Nord Side", "N", "--owner", "a@example.org"),
             f"{PASSWORD}\n{PASSWORD}\n",
-            "handrail: slug: 'Nord Side' cannot be a slug; write lower-case letters, digits and "
-            "hyphens, at most 63, not a hyphen first\n",
+            (
+                "handrail: slug: 'Nord Side' cannot be a slug; write lower-case letters, digits and "
+                "hyphens, at most 63, not a hyphen first\n"
+            ),
         ),
         (
             ("create-organization", "northside", "N", "--owner", "alice"),

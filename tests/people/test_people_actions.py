@@ -14,9 +14,7 @@ ALICE = Owner("Alice@Example.org", name="Alice  Owner", password=PASSWORD)
 
 def describe_members() -> list[tuple[str, str, str, str]]:
     found = Membership.objects.order_by("organization__slug", "profile__email")
-    return list(
-        found.values_list("organization__slug", "profile__email", "profile__name", "role")
-    )
+    return list(found.values_list("organization__slug", "profile__email", "profile__name", "role"))
 
 
 @pytest.mark.django_db
@@ -31,9 +29,7 @@ def test_the_owner_can_sign_in_at_once(database: Database) -> None:
     create_organization(FACTS, ALICE)
     database.use_django_as("web")
 
-    answer = Client().post(
-        "/accounts/login/", {"login": "alice@example.org", "password": PASSWORD}
-    )
+    answer = Client().post("/accounts/login/", {"login": "alice@example.org", "password": PASSWORD})
 
     assert (answer.status_code, answer.headers["Location"]) == (302, "/")
 
@@ -60,7 +56,8 @@ def test_a_slug_that_is_taken_changes_nothing() -> None:
 
     with pytest.raises(OrganizationRefused, match="There is an organization 'northside' already"):
         create_organization(
-            OrganizationFacts("northside", "Mine now"), Owner("mallory@example.org", password=PASSWORD)
+            OrganizationFacts("northside", "Mine now"),
+            Owner("mallory@example.org", password=PASSWORD),
         )
 
     assert describe_members() == [("northside", "alice@example.org", "Alice Owner", "owner")]

@@ -13,12 +13,12 @@ from handrail.people.text import clean_text, find_email_problem, find_text_probl
         "Siobhán O'Brien-Núñez",
         "王 小明",
         "محمد الأحمد",
-        "Yılmaz",
+        "Yılmaz",  # noqa: RUF001 - a name
         "Prince",
         '=HYPERLINK("http://example.org")',
         "<b>Bold</b>",
         "நிலா",
-        "می\u200cنا",  # a zero-width non-joiner, which Persian needs
+        "می\u200cنا",  # noqa: RUF001 - with a zero-width non-joiner, which Persian needs
     ],
 )
 def test_names_come_through_as_they_are(name: str) -> None:
@@ -52,7 +52,9 @@ def test_what_cannot_be_stored_is_said(text: str, problem: str) -> None:
     assert find_text_problem(text) == problem
 
 
-@pytest.mark.parametrize("email", ["ana.lopez@example.org", "o'brien+x@mail.example", "ana@münchen.de"])
+@pytest.mark.parametrize(
+    "email", ["ana.lopez@example.org", "o'brien+x@mail.example", "ana@münchen.de"]
+)
 def test_addresses_that_can_be_used(email: str) -> None:
     assert find_email_problem(email) == ""
 

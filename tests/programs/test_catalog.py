@@ -51,11 +51,16 @@ def is_untouched(report: CatalogReport) -> bool:
     return not report.is_new and not report.published
 
 
-def test_the_example_is_there_as_it_stands_in_the_file(database: Database, catalog: Catalog) -> None:
+def test_the_example_is_there_as_it_stands_in_the_file(
+    database: Database, catalog: Catalog
+) -> None:
     report = import_catalog(catalog)
 
     organization = Organization.objects.get()
-    assert (organization.slug, organization.time_zone) == ("northside", "America/Indiana/Indianapolis")
+    assert (organization.slug, organization.time_zone) == (
+        "northside",
+        "America/Indiana/Indianapolis",
+    )
     assert {kind: len(names) for kind, names in report.created.items()} == {
         "providers": 7,
         "courses": 21,
@@ -70,7 +75,13 @@ def test_the_example_is_there_as_it_stands_in_the_file(database: Database, catal
         (3, "SS-ALC", 1, False),
     ]
     course = Course.objects.get(code="SS-MGR")
-    assert (course.title, course.hours, course.credential_name, course.valid_months, course.kind) == (
+    assert (
+        course.title,
+        course.hours,
+        course.credential_name,
+        course.valid_months,
+        course.kind,
+    ) == (
         "ServSafe Manager Certification",
         Decimal(16),
         "ServSafe Manager Certificate",
@@ -139,7 +150,9 @@ def test_a_changed_program_gets_a_new_version_and_the_old_one_stays(
     import_catalog(catalog)
     before = ProgramVersion.objects.get(program__slug="esthetics")
     longer = (*catalog.programs[-1].steps, StepFacts(3, "milady", "MS-COSMO", new_run=True))
-    changed = replace(catalog, programs=(*catalog.programs[:-1], replace(catalog.programs[-1], steps=longer)))
+    changed = replace(
+        catalog, programs=(*catalog.programs[:-1], replace(catalog.programs[-1], steps=longer))
+    )
 
     report = import_catalog(changed)
 
@@ -188,7 +201,9 @@ def test_what_is_not_in_the_file_stays(database: Database, catalog: Catalog) -> 
     import_catalog(catalog)
     Course.objects.filter(code="JRI-WORK").update(link_url="https://jri.example/work")
 
-    report = import_catalog(replace(catalog, programs=(), providers=catalog.providers[:0], courses=()))
+    report = import_catalog(
+        replace(catalog, programs=(), providers=catalog.providers[:0], courses=())
+    )
 
     assert is_untouched(report)
     assert (Provider.objects.count(), Program.objects.count()) == (7, 5)
@@ -223,7 +238,10 @@ def test_problems_that_only_the_database_knows_are_told_with_their_place(
     bad = replace(
         catalog,
         organization=replace(catalog.organization, time_zone="Indiana"),
-        courses=(replace(catalog.courses[0], link_url="http://milady.example"), *catalog.courses[1:]),
+        courses=(
+            replace(catalog.courses[0], link_url="http://milady.example"),
+            *catalog.courses[1:],
+        ),
     )
 
     with pytest.raises(CatalogRefused) as refused:
@@ -236,7 +254,9 @@ def test_problems_that_only_the_database_knows_are_told_with_their_place(
     assert not Organization.objects.exists()
 
 
-def test_a_published_version_cannot_be_changed_by_anybody(database: Database, catalog: Catalog) -> None:
+def test_a_published_version_cannot_be_changed_by_anybody(
+    database: Database, catalog: Catalog
+) -> None:
     import_catalog(catalog)
 
     with database.connect("worker") as worker, pytest.raises(psycopg.errors.CheckViolation):
@@ -248,9 +268,7 @@ def test_the_command_tells_what_it_did(database: Database, tmp_path: Path) -> No
 
     assert (said.code, said.err) == (0, "")
     assert said.lines[0] == "organization created: northside"
-    assert said.lines[1] == (
-        "providers created: milady, hsi, certiport, careersafe, jri, nrf, nds"
-    )
+    assert said.lines[1] == ("providers created: milady, hsi, certiport, careersafe, jri, nrf, nds")
     assert said.lines[4] == "published: barber-apprenticeship, version 1"
     assert said.lines[-1] == "Next, for each new provider: handrail provider configure SLUG"
 

@@ -101,14 +101,20 @@ tuition_cents = 12.5
 steps = [{ order = 0, course = "X" }, { order = 1, course = "Y" }, { course = "X" }, 7]
 extra = 1
 """) == [
-        "organization, slug: 'North Side' cannot be one; write lower-case letters, digits and hyphens, "
-        "at most 63, not a hyphen first",
+        (
+            "organization, slug: 'North Side' cannot be one; write lower-case letters, digits and hyphens, "
+            "at most 63, not a hyphen first"
+        ),
         "organization, name: is missing",
-        "provider milady, adapter: 'milday' is not known; write one of careersafe, certiport, hsi, jri, "
-        "milady, nds, nrf",
+        (
+            "provider milady, adapter: 'milday' is not known; write one of careersafe, certiport, hsi, jri, "
+            "milady, nds, nrf"
+        ),
         "provider milady, mode: 'apo' is not known; write one of api, link, hybrid",
-        "provider milady, webhook_scheme: 'sha1' is not known; write one of standard-webhooks, "
-        "hmac-sha256-hex, shared-secret",
+        (
+            "provider milady, webhook_scheme: 'sha1' is not known; write one of standard-webhooks, "
+            "hmac-sha256-hex, shared-secret"
+        ),
         "provider 2, slug: is missing",
         "provider milady: is there twice",
         "course X, provider: 'nobody' is not among [[providers]]",
@@ -129,14 +135,19 @@ extra = 1
     ("program", "problem"),
     [
         ("", "steps: a program needs at least one"),
-        ('steps = [{ order = 1, course = "C-1" }]', "step 1, provider: say whose C-1 it is: milady, hsi"),
+        (
+            'steps = [{ order = 1, course = "C-1" }]',
+            "step 1, provider: say whose C-1 it is: milady, hsi",
+        ),
         (
             'steps = [{ order = 1, course = "C-2", provider = "milady" }]',
             "step 1, course: 'C-2' is not among the courses of milady",
         ),
         (
-            'steps = [{ order = 1, course = "C-2" }, { order = 2, course = "C-2", required = false }]\n'
-            "electives = [{ order = 2, choose = 1 }]",
+            (
+                'steps = [{ order = 1, course = "C-2" }, { order = 2, course = "C-2", required = false }]\n'
+                "electives = [{ order = 2, choose = 1 }]"
+            ),
             "steps: C-2 of hsi is there 2 times",
         ),
         (
@@ -144,8 +155,10 @@ extra = 1
             "electives: say how many of order 3 to choose: electives = [{ order = 3, choose = 1 }]",
         ),
         (
-            'steps = [{ order = 3, course = "C-2", required = false }]\n'
-            "electives = [{ order = 3, choose = 2 }]",
+            (
+                'steps = [{ order = 3, course = "C-2", required = false }]\n'
+                "electives = [{ order = 3, choose = 2 }]"
+            ),
             "electives: choose 2 of order 3, but it has 1",
         ),
         (
@@ -188,22 +201,25 @@ def test_deep_nesting_is_no_catalog() -> None:
 values = st.one_of(st.none(), st.integers(), st.text(), st.booleans(), st.just([{}]), st.just({}))
 
 
-@given(st.dictionaries(st.sampled_from(["slug", "name", "mode", "adapter", "webhook_scheme"]), values))
+@given(
+    st.dictionaries(st.sampled_from(["slug", "name", "mode", "adapter", "webhook_scheme"]), values)
+)
 def test_no_provider_whatever_is_written_ends_in_a_traceback(raw: dict[str, object]) -> None:
     lines = [f"{name} = {_write(value)}" for name, value in raw.items() if value is not None]
     text = "\n".join(['organization = { slug = "a", name = "A" }', "[[providers]]", *lines])
 
     try:
         catalog = read_catalog(text.encode("utf-8", "surrogatepass"))
-    except CatalogRefused as refused:
-        assert refused.problems
-    else:
-        assert len(catalog.providers) == 1
+    except CatalogRefused:
+        return
+    assert len(catalog.providers) == 1
 
 
 def _write(value: object) -> str:
     if isinstance(value, str):
-        escaped = (f"\\U{ord(letter):08X}" for letter in value if not 0xD800 <= ord(letter) < 0xE000)
+        escaped = (
+            f"\\U{ord(letter):08X}" for letter in value if not 0xD800 <= ord(letter) < 0xE000
+        )
         return f'"{"".join(escaped)}"'
     if isinstance(value, bool):
         return str(value).lower()
