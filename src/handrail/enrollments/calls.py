@@ -9,7 +9,6 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import date
 from typing import Any, Literal, NamedTuple, TypedDict, cast
-from uuid import UUID
 
 from handrail.partners.protocol import (
     AccountFacts,
@@ -33,8 +32,10 @@ logger = logging.getLogger(__name__)
 class ClaimedCall(NamedTuple):
     """A row of `claim_intents`."""
 
-    intent_id: UUID
-    provider_id: UUID
+    intent_id: (
+        str  # ids as text: they are passed on, and a UUID object costs more than a call of ours
+    )
+    provider_id: str
     kind: Literal["create_account", "enroll", "unenroll"]
     fence: int
     idempotency_key: str
@@ -106,7 +107,7 @@ async def make_call(
             **wait,
         )
     except OutcomeUnknown as error:
-        return call.end_unknown(error.reason)
+        return call.end_unknown(error.reason, after_seconds=error.after_seconds)
     except NeedsPerson as error:
         return call.end_with_person(error)
     except LeaseLost:
@@ -120,7 +121,7 @@ async def make_call(
 def put_off(claimed: ClaimedCall, reason: str, *, seconds: float = 1.0) -> Result:
     """The result of a claimed call that was not begun."""
     return Result(
-        intent_id=str(claimed.intent_id),
+        intent_id=claimed.intent_id,
         fence=claimed.fence,
         result="failed",
         error=reason,
@@ -130,15 +131,19 @@ def put_off(claimed: ClaimedCall, reason: str, *, seconds: float = 1.0) -> Resul
     )
 
 
-def give_up(claimed: ClaimedCall, provider: BoundProvider, *, stopping: bool) -> Result:
-    """The result of a call that was ended in its middle: by a worker that stops, or for its time."""
+def give_up(
+    claimed: ClaimedCall, provider: BoundProvider, *, stopping: bool, after_seconds: float
+) -> Result:
+    """The result of a call that was ended in its middle: by a worker that stops, or for its time.
+
+    `after_seconds`: so long the partner may still be at it.
+    """
     call = _Call(claimed, provider, _save_nothing, 0.0)
     if stopping:
-        result = call.end_unknown("the worker was stopped")
+        result = call.end_unknown("the worker was stopped", after_seconds=after_seconds)
         result["counts"] = False
-        result["after_seconds"] = 0.0
         return result
-    return call.end_unknown("the partner took too long")
+    return call.end_unknown("the partner took too long", after_seconds=after_seconds)
 
 
 async def _save_nothing(_claimed: ClaimedCall, _facts: Mapping[str, str]) -> None:
@@ -259,16 +264,15 @@ class _Call:
     def end(
         self, outcome: Literal["done", "failed", "unknown", "needs_person"], **facts: Any
     ) -> Result:
-        result = Result(
-            intent_id=str(self.claimed.intent_id), fence=self.claimed.fence, result=outcome
-        )
+        result = Result(intent_id=self.claimed.intent_id, fence=self.claimed.fence, result=outcome)
         result.update(cast("Result", facts))
         return result
 
-    def end_unknown(self, reason: str) -> Result:
+    def end_unknown(self, reason: str, *, after_seconds: float | None = None) -> Result:
         if not self._can_find_out():
             return self.end_undecidable(reason)
-        return self.end("unknown", error=reason, uncertain=True)
+        wait = {} if after_seconds is None else {"after_seconds": after_seconds}
+        return self.end("unknown", error=reason, uncertain=True, **wait)
 
     def end_undecidable(self, reason: str) -> Result:
         return self.end(

@@ -18,7 +18,7 @@ _SECONDS_BETWEEN_PAGES = 0.02
 
 # By the index of steps in progress; the numbers need no row of the table itself.
 _STAGES = """
-select p.id, p.slug, s.organization_id, s.program_step_id, s.steps
+select p.id::text, p.slug, s.organization_id, s.program_step_id, s.steps
 from (select organization_id, program_step_id, count(*) as steps
       from enrollment_steps where status = 'in_progress' group by organization_id, program_step_id) s
 join program_partner_lms b on b.organization_id = s.organization_id and b.id = s.program_step_id
@@ -49,7 +49,7 @@ where c.id > %b::uuid and c.revoked_at is null
 order by c.id limit %b
 """
 _WITHOUT_CERTIFICATE = """
-select distinct r.provider_id, p.slug, r.id, r.external_enrollment_id, r.progress, clock_timestamp()
+select distinct r.provider_id::text, p.slug, r.id, r.external_enrollment_id, r.progress, clock_timestamp()
 from enrollment_steps s
 join partner_lms_enrollments r on r.id = s.partner_enrollment_id and r.organization_id = s.organization_id
 join partner_lms_courses c on c.organization_id = r.organization_id and c.id = r.course_id
@@ -64,7 +64,7 @@ where s.enrollment_id = any (%b::uuid[]) and s.status = 'completed' and r.status
 class Stage(NamedTuple):
     """A program step whose provider can be asked, and how many learners are at it."""
 
-    provider_id: UUID
+    provider_id: str
     slug: str
     organization_id: UUID
     program_step_id: UUID
@@ -92,7 +92,7 @@ class Run(NamedTuple):
 class CompletedRun(NamedTuple):
     """A completed partner enrollment whose certificate has not come."""
 
-    provider_id: UUID
+    provider_id: str
     slug: str
     run: Run
 

@@ -12,7 +12,6 @@ import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from uuid import UUID
 
 import psycopg
 from django.conf import settings
@@ -43,8 +42,13 @@ FINISH_SECONDS = 6.0
 LONGEST_OUTAGE_WAIT = 60.0
 """A partner that is away is asked at least so often; its circuit keeps that to a few calls."""
 
-_CLAIM = "select * from claim_intents(%b, %b, %b, %b::uuid[], %b::integer[])"
-_SAVE = "select save_call_facts(%b, %b, %b::jsonb)"
+_CLAIM = """
+select intent_id::text, provider_id::text, kind, fence, idempotency_key, key_age, uncertain, attempts, calls,
+       first_name, last_name, email, phone, birth_date, account_id, course_code, enrollment_id, saved, leaving,
+       former_ids
+from claim_intents(%b, %b, %b, %b::text[]::uuid[], %b::integer[])
+"""
+_SAVE = "select save_call_facts(%b::uuid, %b, %b::jsonb)"
 _EXPIRE = "select expire_leases()"
 
 logger = logging.getLogger(__name__)
@@ -101,10 +105,10 @@ class Provisioner:
         self._loop = asyncio.get_running_loop()
         self._wake = asyncio.Event()
         self._calls: dict[asyncio.Task[None], float] = {}  # with the time they are given up
-        self._taken: Counter[UUID] = Counter()  # calls in flight by provider
-        self._full: set[UUID] = set()  # providers that were given all they may have at once
+        self._taken: Counter[str] = Counter()  # calls in flight by provider
+        self._full: set[str] = set()  # providers that were given all they may have at once
         self._stopping = False
-        self._failing: dict[UUID, set[UUID]] = {}  # up to two intents that failed at a provider
+        self._failing: dict[str, set[str]] = {}  # up to two intents that failed at a provider
 
     async def run(self) -> None:
         """Work until `stop` is set, then finish what is in flight."""
@@ -194,7 +198,7 @@ class Provisioner:
             return
         began = self._loop.time()
         taken = dict(self._taken)
-        taken.update((UUID(each), CALLS_AT_ONCE) for each in self._pool.open_circuits())
+        taken.update(dict.fromkeys(self._pool.open_circuits(), CALLS_AT_ONCE))
         rows = await self._claims.fetch(
             _CLAIM, (free, self._rhythm.lease, CALLS_AT_ONCE, list(taken), list(taken.values()))
         )
@@ -231,11 +235,15 @@ class Provisioner:
             logger.warning("call %s was taken over by another worker", claimed.intent_id)
         except asyncio.CancelledError:
             # Cancelled by nobody but this class, which wants to know how it stands.
-            self._end(claimed, give_up(claimed, provider, stopping=self._stopping))
+            patience = self._rhythm.call_timeout
+            given_up = give_up(
+                claimed, provider, stopping=self._stopping, after_seconds=patience
+            )
+            self._end(claimed, given_up)
         finally:
             self._leave(claimed.provider_id)
 
-    def _leave(self, provider_id: UUID) -> None:
+    def _leave(self, provider_id: str) -> None:
         task = asyncio.current_task()
         if task is not None:
             self._calls.pop(task, None)
@@ -263,11 +271,11 @@ class Provisioner:
             self._plan_next(claimed, result, failing)
         self._recorder.add(claimed, result)
 
-    def _plan_next(self, claimed: ClaimedCall, result: Result, failing: set[UUID]) -> None:
+    def _plan_next(self, claimed: ClaimedCall, result: Result, failing: set[str]) -> None:
         """Say when to try again, and whether this attempt counts."""
         if len(failing) < 2:
             failing.add(claimed.intent_id)
-        circuit = self._pool.circuit(str(claimed.provider_id))
+        circuit = self._pool.circuit(claimed.provider_id)
         if len(failing) > 1 and circuit.failures >= FAILURES_TO_OPEN:
             result["counts"] = False  # not this call: nobody gets an answer there
         asked = result.get("after_seconds")

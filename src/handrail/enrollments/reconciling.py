@@ -12,7 +12,6 @@ from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple, TypeVar
-from uuid import UUID
 
 import psycopg
 from django.conf import settings
@@ -49,9 +48,9 @@ _HELD = "select outbound_held from installation"
 _APPLY = "select ref, outcome, reason from apply_partner_events(%b::jsonb)"
 _ATTEND = """
 select open_attention(organization_id, 'reconciliation', id, %b, '{}', null, id)
-from partner_lms_providers where id = %b
+from partner_lms_providers where id = %b::uuid
 """
-_MENDED = "select close_attention('reconciliation', %b, 'the partner can be asked again')"
+_MENDED = "select close_attention('reconciliation', %b::uuid, 'the partner can be asked again')"
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -112,7 +111,7 @@ class Reconciler:
     def __init__(self, context: WorkerContext, keyring: Keyring) -> None:
         self.connection = ServiceConnection(context.dsn, name="reconciliation")
         self.providers = ProviderCache(self.connection, pool=context.pool, keyring=keyring)
-        self.well: set[UUID] = set()  # providers that answered last time
+        self.well: set[str] = set()  # providers that answered last time
 
     async def close(self) -> None:
         """Let another worker go on."""
@@ -221,7 +220,7 @@ class _Round:
 
     async def _get_answer(self, provider: BoundProvider, call: Awaitable[T]) -> T | None:
         """The partner's answer; None when there is none this time: the next round asks again."""
-        provider_id = provider.config.id
+        provider_id = str(provider.config.id)
         self.tally.asked += 1
         try:
             answer = await call

@@ -16,7 +16,7 @@ MAX_ATTEMPTS = 8
 AGAIN_SECONDS = 1.0
 FINISH_SECONDS = 3.0
 """After it was closed: what cannot be recorded by then is found out when its lease has ended."""
-_RECORD = "select record_call_results(%b::jsonb, %b)"
+_RECORD = "select taken::text from record_call_results(%b::jsonb, %b) as taken"
 _PASSING = (
     psycopg.errors.LockNotAvailable,
     psycopg.errors.DeadlockDetected,

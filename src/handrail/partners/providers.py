@@ -13,19 +13,21 @@ from handrail.partners.protocol import Adapter, PartnerCall, ProviderConfig
 from handrail.partners.registry import UnknownAdapter, get_adapter
 
 _LOAD = """
-select id, slug, adapter, base_url, credentials, settings, xmin::text
-from partner_lms_providers where id = any (%b::uuid[])
+select id::text, slug, adapter, base_url, credentials, settings, xmin::text
+from partner_lms_providers where id = any (%b::text[]::uuid[])
 """
 _ATTEND = """
 select open_attention(organization_id, 'provider', id, %b, '{}', null, id)
-from partner_lms_providers where id = %b
+from partner_lms_providers where id = %b::uuid
 """
-_MENDED = "select close_attention('provider', %b, 'the partner can be called again')"
-_VERSIONS = "select id, xmin::text from partner_lms_providers where id = any (%b::uuid[])"
+_MENDED = "select close_attention('provider', %b::uuid, 'the partner can be called again')"
+_VERSIONS = """
+select id::text, xmin::text from partner_lms_providers where id = any (%b::text[]::uuid[])
+"""
 
 
 class _Row(NamedTuple):
-    id: UUID
+    id: str
     slug: str
     adapter: str
     base_url: str
@@ -98,9 +100,9 @@ class ProviderCache:
         self._connection = connection
         self._pool = pool
         self._keyring = keyring
-        self._bound: dict[UUID, BoundProvider | Unusable] = {}
+        self._bound: dict[str, BoundProvider | Unusable] = {}
 
-    async def get(self, provider_ids: Collection[UUID]) -> Mapping[UUID, BoundProvider | Unusable]:
+    async def get(self, provider_ids: Collection[str]) -> Mapping[str, BoundProvider | Unusable]:
         """These providers; one that cannot be called is on the attention list.
 
         Raises:
@@ -126,8 +128,8 @@ class ProviderCache:
             if isinstance(bound, BoundProvider) and versions.get(each) == bound.version
         }
 
-    async def _load(self, provider_ids: list[UUID]) -> None:
-        found: dict[UUID, BoundProvider | Unusable] = dict.fromkeys(
+    async def _load(self, provider_ids: list[str]) -> None:
+        found: dict[str, BoundProvider | Unusable] = dict.fromkeys(
             provider_ids, Unusable("the provider is gone")
         )
         for row in await self._connection.fetch(_LOAD, (provider_ids,)):
@@ -142,10 +144,10 @@ class ProviderCache:
     def _bind(self, row: _Row) -> BoundProvider | Unusable:
         try:
             config = ProviderConfig(
-                id=row.id,
+                id=UUID(row.id),
                 slug=row.slug,
                 base_url=row.base_url,
-                credentials=open_credentials(row.id, row.credentials, self._keyring),
+                credentials=open_credentials(UUID(row.id), row.credentials, self._keyring),
                 settings=row.settings,
             )
             adapter = get_adapter(row.adapter)
