@@ -144,7 +144,9 @@ class World:
         slug = f"partner-{next(_numbers)}"
         values = {"name": slug.title(), "adapter": "milady", "mode": mode, **more}
         values |= {"offers_unenroll": unenroll, "offers_lookup": True, "offers_progress": True}
-        id = self.insert("partner_lms_providers", organization_id=organization.id, slug=slug, **values)
+        id = self.insert(
+            "partner_lms_providers", organization_id=organization.id, slug=slug, **values
+        )
         return Provider(id, organization, slug)
 
     def course(self, provider: Provider, *, valid_months: int | None = None) -> Course:
@@ -167,7 +169,9 @@ class World:
     ) -> Program:
         """A published program; the steps of `new_runs` accept no completion of another program."""
         slug = f"program-{next(_numbers)}"
-        program = self.insert("programs", organization_id=organization.id, slug=slug, title=slug.title())
+        program = self.insert(
+            "programs", organization_id=organization.id, slug=slug, title=slug.title()
+        )
         return self.version(Program(program, program, organization), 1, *stages, new_runs=new_runs)
 
     def version(
@@ -209,7 +213,9 @@ class World:
 
     def profile(self, organization: Organization | None = None, role: str | None = None) -> UUID:
         """Somebody who can sign in, with a role in the organization."""
-        profile = self.insert("profiles", email=f"profile-{next(_numbers)}@example.org", password="!")
+        profile = self.insert(
+            "profiles", email=f"profile-{next(_numbers)}@example.org", password="!"
+        )
         if organization is not None:
             self.insert(
                 "memberships", organization_id=organization.id, profile_id=profile, role=role
@@ -237,11 +243,12 @@ class World:
         return enrollment
 
     def step_id(self, enrollment: Enrollment, course: Course) -> UUID:
-        return self.value(
+        id: UUID = self.value(
             "select id from enrollment_steps where enrollment_id = %s and course_id = %s",
             enrollment.id,
             course.id,
         )
+        return id
 
     def on_step(self, function: str, enrollment: Enrollment, course: Course, *more: Any) -> Any:
         """Call a function of the machine that begins with a step: `retry_step`, "again"."""

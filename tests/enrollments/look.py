@@ -29,7 +29,8 @@ def see_runs(world: World, learner: Learner, course: Course) -> list[str]:
 def see_calls(world: World, learner: Learner) -> list[str]:
     """Every call for that person in order: `enroll done`, `unenroll queued`, `enroll queued held`."""
     return world.column(
-        "select i.kind || ' ' || i.status || case when i.held and i.status not in ('done', 'canceled') then ' held' else '' end "
+        "select i.kind || ' ' || i.status "
+        "|| case when i.held and i.status not in ('done', 'canceled') then ' held' else '' end "
         "from intents i join partner_accounts a on a.id = i.partner_account_id "
         "where a.learner_id = %s order by i.id",
         learner.id,

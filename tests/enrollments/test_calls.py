@@ -311,9 +311,9 @@ def test_an_id_already_used_needs_a_person(world: World, school: School) -> None
     conflict(world, school)
 
     assert school.runs() == ["failed", "needs_attention"]
-    assert world.rows("select details ->> 'cause', details ->> 'external_id' from attention_items") == [
-        ("one_enrollment", "e-1")
-    ]
+    assert world.rows(
+        "select details ->> 'cause', details ->> 'external_id' from attention_items"
+    ) == [("one_enrollment", "e-1")]
 
 
 def test_going_on_under_the_old_id_counts_only_newer_facts(world: World, school: School) -> None:

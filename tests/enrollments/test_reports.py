@@ -199,9 +199,7 @@ def test_an_unknown_enrollment_waits(world: World, provisioned: School) -> None:
     assert world.apply(event)[0].outcome == "needs_attention"
 
 
-def test_an_external_id_is_known_only_at_its_own_partner(
-    world: World, provisioned: School
-) -> None:
+def test_an_external_id_is_known_only_at_its_own_partner(world: World, provisioned: School) -> None:
     other = world.provider(provisioned.organization)
     event = world.event("course.completed", provisioned.ada, provisioned.first, by="external")
 
@@ -234,9 +232,7 @@ def test_an_id_that_belongs_to_another_run_is_not_moved(world: World, provisione
     assert see_runs(world, bob, provisioned.first) == ["active"]
 
 
-def test_a_report_that_brings_the_id_frees_what_waited_for_it(
-    world: World, school: School
-) -> None:
+def test_a_report_that_brings_the_id_frees_what_waited_for_it(world: World, school: School) -> None:
     endpoint = world.insert(
         "webhook_endpoints",
         key=school.partner.slug,
@@ -270,9 +266,9 @@ def test_a_report_before_any_run_is_kept_for_the_step(world: World, provisioned:
     provisioned.report("course.completed")
 
     assert see_runs(world, provisioned.ada, second) == ["active"]
-    assert world.value(
-        "select progress from enrollment_steps where course_id = %s", second.id
-    ) == 20
+    assert (
+        world.value("select progress from enrollment_steps where course_id = %s", second.id) == 20
+    )
 
 
 # Papers.
@@ -306,7 +302,9 @@ def test_a_sensitive_result_is_kept_apart(world: World, provisioned: School) -> 
         ("positive: THC", at)
     ]
     for table in ("enrollment_steps", "partner_lms_enrollments", "step_events", "attention_items"):
-        assert world.value(f"select count(*) from {table} as t where strpos(t::text, 'THC') > 0") == 0
+        assert (
+            world.value(f"select count(*) from {table} as t where strpos(t::text, 'THC') > 0") == 0
+        )
 
 
 # Taken back, ended.

@@ -109,9 +109,7 @@ def test_a_completion_taken_back_is_not_equivalent(world: World, school: School)
     assert see(world, school.enroll(school.shared)) == "active: in_progress"
 
 
-def test_a_shared_run_is_left_only_with_the_last_who_wants_it(
-    world: World, school: School
-) -> None:
+def test_a_shared_run_is_left_only_with_the_last_who_wants_it(world: World, school: School) -> None:
     first, second = school.enroll_in_both()
     world.answer_calls()
     world.call("withdraw_enrollment", first.id, "one is enough")

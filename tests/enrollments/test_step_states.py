@@ -16,10 +16,8 @@ from tests.enrollments.look import (
 from tests.factories import Course, Enrollment, Program, World, now
 
 
-
 def today() -> date:
     return now().date()
-
 
 
 class School:
@@ -181,7 +179,9 @@ def test_a_report_ends_a_step(world: World, school: School, result: str, cause: 
 
 def test_staff_complete_a_step_with_evidence(world: World, school: School) -> None:
     yesterday = now().date() - timedelta(days=1)
-    world.on_step("complete_step", school.enrollment, school.first, yesterday, "saw the certificate")
+    world.on_step(
+        "complete_step", school.enrollment, school.first, yesterday, "saw the certificate"
+    )
 
     assert school.see() == "active: completed, in_progress, pending"
     assert world.rows(

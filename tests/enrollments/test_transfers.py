@@ -86,9 +86,7 @@ def test_the_choice_of_an_elective_comes_over(world: World, courses: list[Course
     assert see(world, new) == "active: completed, in_progress, pending"
 
 
-def test_a_completed_elective_comes_over_as_equivalent(
-    world: World, courses: list[Course]
-) -> None:
+def test_a_completed_elective_comes_over_as_equivalent(world: World, courses: list[Course]) -> None:
     a, b, c, *_ = courses
     old = enroll(world, Electives(1, [a, b]), c)
     world.on_step("choose_elective", old, a)

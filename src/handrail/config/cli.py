@@ -71,6 +71,7 @@ COMMANDS: dict[str, Command] = {
     ),
     "setup-database": Command(f"{_ours}setup_database", "Create roles and database.", ""),
     "migrate": Command(f"{_ours}migrate", "Bring the database up to date.", "migrate"),
+    "check": Command("handrail.enrollments.commands:check", "Count what breaks a promise."),
     "doctor": Command(f"{_ours}doctor", "Say what is wrong and how to mend it.", ""),
     "backup": Command(f"{_ours}backup", "Write the database to a file.", ""),
     "restore": Command(f"{_ours}restore", "Replace the database by a backup.", ""),

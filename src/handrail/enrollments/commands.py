@@ -1,4 +1,4 @@
-"""`handrail import-roster`, `handrail import-results` and `handrail reconcile`."""
+"""`handrail import-roster`, `import-results`, `reconcile` and `check`."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -91,6 +91,16 @@ def reconcile(
     )
     if dry_run and tally.differences:
         typer.echo("Nothing was changed. Take them over without --dry-run.")
+
+
+def check() -> None:
+    """Count what breaks a promise in the database, a line each; exit code 1 if anything does."""
+    from handrail.enrollments.promises import check_promises, describe
+
+    violations = check_promises()
+    typer.echo("\n".join(describe(violations)))
+    if violations:
+        raise typer.Exit(1)
 
 
 async def _go_round(slug: str, *, dry_run: bool) -> "Tally":

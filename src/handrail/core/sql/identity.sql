@@ -6,18 +6,17 @@
 
 do $$
 begin
-  -- PostgreSQL 18 has uuidv7(); elsewhere this one stands in for it (RFC 9562, section 5.7).
+  -- PostgreSQL 18 has uuidv7(); elsewhere this one stands in for it (RFC 9562, section 5.7). The 12 bits after
+  -- the milliseconds are their fraction (section 6.2, method 3), so that ids keep the order of a transaction.
   if to_regprocedure('pg_catalog.uuidv7()') is null then
     create function public.uuidv7() returns uuid language sql volatile parallel safe as $f$
       select encode(
-        set_bit(
-          set_bit(
-            overlay(uuid_send(gen_random_uuid())
-                    placing substring(int8send((extract(epoch from clock_timestamp()) * 1000)::bigint) from 3)
-                    from 1 for 6),
-            52, 1),
-          53, 1),
+        overlay(
+          overlay(uuid_send(gen_random_uuid())
+                  placing substring(int8send(trunc(ms)::bigint) from 3) from 1 for 6)
+          placing int2send((28672 + trunc((ms - trunc(ms)) * 4096))::int2) from 7 for 2),  -- 28672: version 7
         'hex')::uuid
+      from (select extract(epoch from clock_timestamp()) * 1000 as ms) as clock
     $f$;
   end if;
 end

@@ -54,6 +54,18 @@ begin
 end
 $$;
 
+-- Nobody deletes history or states, not even their owner by mistake.
+do $$
+declare
+  v_table text;
+begin
+  foreach v_table in array array['enrollments', 'enrollment_requirements', 'enrollment_steps', 'step_events', 'partner_accounts',
+      'partner_lms_enrollments', 'partner_certificates', 'sensitive_results', 'intents', 'credentials'] loop
+    execute format('revoke delete, truncate on %I from handrail_owner', v_table);
+  end loop;
+end
+$$;
+
 -- The tables grow while a cached plan lives on, and planning costs more than running: one plan for all, by key.
 do $$
 declare

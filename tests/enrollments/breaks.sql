@@ -1,0 +1,149 @@
+-- What breaks each check of the promises, by the first words of its header: statements of the superuser, who
+-- passes by every privilege. Constraints that forbid it are taken away first; the last statement breaks it.
+
+-- breaks: a message that is due
+update webhook_events set status = 'received', next_attempt_at = now() - interval '1 hour'
+where event_id = 'a';
+
+-- breaks: a message waits longer
+update webhook_events set status = 'waiting', reason = 'x', received_at = now() - interval '26 hours'
+where event_id = 'a';
+
+-- breaks: a message needs a person
+update webhook_events set status = 'needs_attention', reason = 'x' where event_id = 'a';
+
+-- breaks: a message lost its body
+update webhook_events set status = 'received', body = null where event_id = 'a';
+
+-- breaks: the same event id
+alter table webhook_events drop constraint webhook_events_endpoint_id_event_id_key;
+update webhook_events set event_id = 'a';
+
+-- breaks: a step was completed twice
+insert into step_events (organization_id, enrollment_id, step_id, attempt, from_status, to_status, cause_kind, cause_id)
+select organization_id, enrollment_id, step_id, attempt, from_status, to_status, cause_kind, cause_id
+from step_events
+where to_status = 'completed' and step_id is not null limit 1;
+
+-- breaks: two runs of one course
+drop index partner_lms_enrollments_one_open;
+insert into partner_lms_enrollments (organization_id, partner_account_id, provider_id, learner_id, course_id, run)
+select organization_id, partner_account_id, provider_id, learner_id, course_id, run + 1
+from partner_lms_enrollments
+where status = 'active';
+
+-- breaks: the same call is open
+drop index intents_one_run_call;
+insert into intents (organization_id, provider_id, kind, partner_account_id, partner_enrollment_id)
+select organization_id, provider_id, kind, partner_account_id, partner_enrollment_id
+from intents, generate_series(1, 2)
+where kind = 'enroll' limit 2;
+
+-- breaks: a partner's id belongs
+drop index partner_lms_enrollments_external;
+update partner_lms_enrollments set external_enrollment_id = 'same';
+
+-- breaks: a person has two live
+drop index enrollments_one_live;
+insert into enrollments (organization_id, learner_id, program_id, program_version_id, start_date, start_at)
+select organization_id, learner_id, program_id, program_version_id, start_date, start_at
+from enrollments
+where status = 'active';
+
+-- breaks: an enrollment is due
+update enrollments set started_at = null where status = 'active';
+
+-- breaks: a step is due
+update enrollment_steps set status = 'pending' where status = 'in_progress';
+
+-- breaks: a step in progress has no run
+update enrollment_steps set partner_enrollment_id = null where status = 'in_progress';
+
+-- breaks: a run waits for a call
+update partner_lms_enrollments set status = 'provisioning' where status = 'active';
+
+-- breaks: a run needs a person
+update partner_lms_enrollments set status = 'needs_attention' where status = 'active';
+
+-- breaks: a run ended, and nobody
+update partner_lms_enrollments set fact_kind = null where status = 'completed';
+
+-- breaks: a run has progress
+update partner_lms_enrollments set progress = 50, fact_kind = null where status = 'active';
+
+-- breaks: a partner's id is known
+update intents set status = 'canceled' where kind = 'create_account';
+
+-- breaks: a step is completed by a run
+update enrollment_steps set partner_enrollment_id = null where status = 'completed';
+
+-- breaks: a person completed a step
+insert into step_events (organization_id, enrollment_id, step_id, attempt, from_status, to_status, cause_kind)
+select organization_id, enrollment_id, step_id, 9, to_status, 'completed', 'person'
+from step_events
+where to_status = 'completed' and step_id is not null limit 1;
+
+-- breaks: a call is being made long
+update intents set status = 'sending', lease_until = now() - interval '1 hour' where kind = 'enroll';
+
+-- breaks: a call is due and nobody
+update intents set status = 'queued', next_attempt_at = now() - interval '2 hours'
+where kind = 'enroll';
+
+-- breaks: a call needs a person
+update intents set status = 'needs_person' where kind = 'enroll';
+
+-- breaks: an enrollment call is done
+update partner_lms_enrollments set external_enrollment_id = null;
+
+-- breaks: an enrollment is completed
+update enrollment_steps set status = 'pending', completed_at = null, skip_reason = null
+where enrollment_id in (select id
+from enrollments
+where status = 'completed');
+
+-- breaks: a completed enrollment has no
+update credentials set revoked_at = now(), revoke_reason = 'x';
+
+-- breaks: a credential is valid though
+update enrollments set status = 'withdrawn', completed_at = null where status = 'completed';
+
+-- breaks: a status differs
+update enrollment_steps set status = 'failed' where status = 'in_progress';
+
+-- breaks: a change does not begin
+update step_events set from_status = 'failed' where to_status = 'in_progress';
+
+-- breaks: a change names no cause
+update step_events set cause_id = null where cause_kind = 'webhook';
+
+-- breaks: a row belongs to another
+update step_events set enrollment_id = uuidv7();
+
+-- breaks: a table of an organization
+alter table learners no force row level security;
+
+-- breaks: a policy lets everybody
+create policy open_door on learners for select to handrail_web using (true);
+
+-- breaks: a role passes by
+alter role handrail_readonly bypassrls;
+
+-- breaks: somebody but the machine
+grant update (status) on enrollment_steps to handrail_worker;
+
+-- breaks: somebody can become
+grant handrail_machine to handrail_web;
+
+-- breaks: a function of the machine
+grant execute on function settle(uuid[], change_cause) to public;
+alter function settle(uuid[], change_cause) security definer;
+
+-- breaks: a secret is stored
+update partner_lms_providers set credentials = 'api_key: in clear, and rather long too';
+
+-- breaks: a job carries more
+insert into pgqueuer (priority, entrypoint, payload, status) values (0, 'x', 'password', 'queued');
+
+-- breaks: somebody but the ingress
+grant select (secret) on webhook_endpoints to handrail_web;
