@@ -344,11 +344,14 @@ async def _exchange(session: aiohttp.ClientSession, request: _Request) -> _Recei
             body = await _read_body(response)
             return _Received(response.status, response.headers, body)
     except (aiohttp.ClientError, OSError, ValueError) as error:  # a TimeoutError is an OSError
-        return _blame_broken(error, harmless=request.harmless)
+        return _blame_broken(error, harmless=request.harmless, total=session.timeout.total)
 
 
-def _blame_broken(error: Exception, *, harmless: bool) -> CallFailed:
-    """Tell what a library's error means: before anything was sent, or after."""
+def _blame_broken(error: Exception, *, harmless: bool, total: float | None) -> CallFailed:
+    """Tell what a library's error means: before anything was sent, or after.
+
+    A partner that did not answer within `total` seconds gets as many more before anybody looks.
+    """
     match error:
         case aiohttp.ClientConnectorError(os_error=AddressRefused() as refused):
             return NeedsPerson("address", str(refused))
@@ -357,7 +360,9 @@ def _blame_broken(error: Exception, *, harmless: bool) -> CallFailed:
         case aiohttp.ConnectionTimeoutError():
             return RetryLater("no connection to the partner in time", outage=True)
         case TimeoutError():
-            return blame_unknown("the partner did not answer in time", harmless=harmless)
+            return blame_unknown(
+                "the partner did not answer in time", harmless=harmless, after_seconds=total
+            )
         case ValueError():  # raised before sending: a line break in a header, a host like 127.1
             return NeedsPerson(
                 "configuration", "the provider's address or credentials are no text to send"

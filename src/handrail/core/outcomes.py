@@ -39,11 +39,16 @@ class RetryLater(CallFailed):
 
 
 class OutcomeUnknown(CallFailed):
-    """It may have happened (a time-out, a dropped connection, a 500): look before you repeat."""
+    """It may have happened (a time-out, a dropped connection, a 500): look before you repeat.
 
-    def __init__(self, reason: str) -> None:
+    `after_seconds`: look not before; after a time-out the partner may still be at it, and what is
+    done after the look would be done twice.
+    """
+
+    def __init__(self, reason: str, *, after_seconds: float | None = None) -> None:
         super().__init__(reason)
         self.reason = reason
+        self.after_seconds = after_seconds
 
 
 class NeedsPerson(CallFailed):
@@ -60,9 +65,11 @@ class NeedsPerson(CallFailed):
         self.existing_id = existing_id
 
 
-def blame_unknown(reason: str, *, harmless: bool) -> CallFailed:
+def blame_unknown(reason: str, *, harmless: bool, after_seconds: float | None = None) -> CallFailed:
     """The error of a call that may have happened; where that does no harm, it is an outage."""
-    return RetryLater(reason, outage=True) if harmless else OutcomeUnknown(reason)
+    if harmless:
+        return RetryLater(reason, outage=True)
+    return OutcomeUnknown(reason, after_seconds=after_seconds)
 
 
 def say(status: int, words: str) -> str:
