@@ -236,9 +236,7 @@ class Provisioner:
         except asyncio.CancelledError:
             # Cancelled by nobody but this class, which wants to know how it stands.
             patience = self._rhythm.call_timeout
-            given_up = give_up(
-                claimed, provider, stopping=self._stopping, after_seconds=patience
-            )
+            given_up = give_up(claimed, provider, stopping=self._stopping, after_seconds=patience)
             self._end(claimed, given_up)
         finally:
             self._leave(claimed.provider_id)
