@@ -14,6 +14,7 @@ from handrail.config.demo.figures import (
     read_counts,
 )
 from handrail.config.demo.state import Snapshot, describe_stuck
+from handrail.enrollments.promises import check_promises
 from handrail.enrollments.roster import RosterReport
 
 MOST_SHOWN = 20
@@ -53,7 +54,7 @@ def conclude(
 
     `state`: the sandbox's file. `differences`: between it and us. `began`: by the monotonic clock.
     """
-    violations = [*differences, *_check_promises()]
+    violations = [*differences, *map(str, check_promises())]
     shutil.rmtree(folder / "certificates", ignore_errors=True)
     exported = export_certificates(folder / "certificates")
     counts = read_counts()
@@ -80,11 +81,6 @@ def conclude(
     if not summary.is_good:
         lines += ["", "Not finished, or not settled:", *(f"  {each}" for each in describe_stuck())]
     return Ending(summary.is_good, lines)
-
-
-def _check_promises() -> list[str]:
-    """Return what the promises' queries find, a sentence each."""
-    return []
 
 
 def _describe(summary: Summary, folder: Path) -> list[str]:
