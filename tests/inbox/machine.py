@@ -2,14 +2,16 @@
 
 import threading
 import time
-from collections.abc import Callable, Sequence
-from datetime import timedelta
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
 
 import psycopg
 
 from handrail.inbox.applier import Applier
+from handrail.inbox.process import run_applier
 from handrail.inbox.registry import Outcome, ParsedEvent
 from tests.inbox.world import World
 
@@ -59,16 +61,23 @@ def make_due(world: World) -> None:
     world.admin.execute("update webhook_events set next_attempt_at = now()")
 
 
-def run_until(connection: Connection, condition: Callable[[], bool]) -> None:
-    """Let an applier run in a thread until the condition holds."""
+@contextmanager
+def running_applier() -> Iterator[threading.Event]:
+    """Run the applier as its process does; give what stops it."""
     stop = threading.Event()
-    applier = Applier(waiting=timedelta(hours=1))
-    thread = threading.Thread(target=applier.run, args=[connection, stop])
-    thread.start()
-    deadline = time.monotonic() + 10
-    while not condition() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    stop.set()
-    thread.join(5)
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(run_applier, stop)
+        try:
+            yield stop
+        finally:
+            stop.set()
+        running.result(10)
+
+
+def run_until(condition: Callable[[], bool], *, seconds: float = 15) -> None:
+    """Let an applier run until the condition holds."""
+    deadline = time.monotonic() + seconds
+    with running_applier() as stop:
+        while not condition() and time.monotonic() < deadline and not stop.is_set():
+            time.sleep(0.02)
     assert condition()
-    assert not thread.is_alive()

@@ -6,12 +6,21 @@ import time
 from collections.abc import Sequence
 from datetime import timedelta
 
+import psycopg
 import pytest
 
 from handrail.inbox.applier import Applier
+from handrail.inbox.process import run_applier
 from handrail.inbox.registry import Outcome, ParsedEvent, register_handler
 from tests.databases import Database
-from tests.inbox.machine import Connection, Machine, apply_all, read_status, run_until
+from tests.inbox.machine import (
+    Connection,
+    Machine,
+    apply_all,
+    read_status,
+    run_until,
+    running_applier,
+)
 from tests.inbox.world import Endpoint, World
 
 
@@ -176,35 +185,67 @@ def test_what_another_applier_holds_is_left_to_it(
     assert read_status(world, free) == ("applied", "")
 
 
-def test_a_notification_wakes_it(
-    world: World, milady: Endpoint, machine: Machine, connection: Connection
-) -> None:
-    stop = threading.Event()
-    thread = threading.Thread(
-        target=Applier(waiting=timedelta(hours=1)).run, args=[connection, stop]
-    )
-    thread.start()
-    time.sleep(0.3)  # It is idle now.
+def test_a_notification_wakes_it(world: World, milady: Endpoint, machine: Machine) -> None:
     delays = []
-    for number in range(5):
-        began = time.monotonic()
-        with world.admin.transaction():
-            world.store(milady, event_id=f"{number}")
-            world.admin.execute("notify handrail_inbox")
-        while len(machine.applied) <= number:
-            time.sleep(0.001)
-        delays.append(time.monotonic() - began)
-    stop.set()
-    thread.join(5)
+    with running_applier():
+        time.sleep(0.5)  # It is idle now.
+        for number in range(5):
+            began = time.monotonic()
+            with world.admin.transaction():
+                world.store(milady, event_id=f"{number}")
+                world.admin.execute("notify handrail_inbox")
+            while len(machine.applied) <= number:
+                time.sleep(0.001)
+            delays.append(time.monotonic() - began)
 
     assert sorted(delays)[2] < 0.2
 
 
+def test_a_backlog_is_worked_off_in_two_lanes(
+    world: World, milady: Endpoint, machine: Machine
+) -> None:
+    threads: set[str] = set()
+    batches: list[int] = []
+    together = threading.Barrier(2, timeout=10)
+
+    def handle(_: Connection, events: Sequence[ParsedEvent], /) -> list[Outcome]:
+        threads.add(threading.current_thread().name)
+        batches.append(len(events))
+        if len(batches) in {2, 3}:
+            together.wait()  # Both are at work at the same time.
+        return [Outcome(event.id, "applied") for event in events]
+
+    register_handler("partner", handle)
+    world.admin.execute(
+        "insert into webhook_events (endpoint_id, organization_id, provider_id, event_id, digest, body)"
+        " select %s, %s, %s, n, sha256('{}'), '{}' from generate_series(1, 2600) as n",
+        [milady.id, world.alice, milady.provider_id],
+    )
+    stop = threading.Event()
+    run_applier(stop, until_idle=True)
+
+    assert world.rows("select distinct status from webhook_events") == [("applied",)]
+    assert sum(batches) == 2600
+    assert len(threads) == 2
+    assert stop.is_set()
+
+
+def test_a_fault_in_the_applier_itself_ends_the_process(
+    world: World, milady: Endpoint, machine: Machine
+) -> None:
+    world.admin.execute("alter table webhook_events rename column reason to because")
+    try:
+        with pytest.raises(psycopg.errors.UndefinedColumn):
+            run_applier(threading.Event())
+    finally:
+        world.admin.execute("alter table webhook_events rename column because to reason")
+
+
 def test_without_a_notification_it_looks_every_second(
-    world: World, milady: Endpoint, machine: Machine, connection: Connection
+    world: World, milady: Endpoint, machine: Machine
 ) -> None:
     threading.Timer(0.3, world.store, [milady]).start()
     began = time.monotonic()
-    run_until(connection, lambda: bool(machine.applied))
+    run_until(lambda: bool(machine.applied))
 
     assert time.monotonic() - began < 4

@@ -1,17 +1,14 @@
 """The applier: an event that fails harms no other, and trouble is not the event's fault."""
 
-import threading
-import time
 from collections.abc import Sequence
 from datetime import timedelta
 
 import psycopg
 import pytest
 
-from handrail.inbox import applier as applier_module
-from handrail.inbox.applier import RETRY_DELAYS, Applier, run_applier
+from handrail.inbox import process
+from handrail.inbox.applier import RETRY_DELAYS, Applier
 from handrail.inbox.registry import Outcome, ParsedEvent, register_handler
-from tests.databases import Database
 from tests.inbox.machine import Connection, Machine, apply_all, make_due, read_status, run_until
 from tests.inbox.world import Endpoint, World
 
@@ -145,9 +142,7 @@ def test_words_of_any_kind_can_be_written_down(
     ]
 
 
-def test_a_deadlock_uses_up_no_attempt(
-    world: World, milady: Endpoint, machine: Machine, database: Database, connection: Connection
-) -> None:
+def test_a_deadlock_uses_up_no_attempt(world: World, milady: Endpoint, machine: Machine) -> None:
     failures = [psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure]
 
     def decide(event: ParsedEvent) -> Outcome:
@@ -158,7 +153,7 @@ def test_a_deadlock_uses_up_no_attempt(
     machine.decide = decide
     for number in range(5):
         world.store(milady, event_id=f"{number}", age=timedelta(seconds=9 - number))
-    run_until(connection, lambda: len(machine.applied) == 5)
+    run_until(lambda: len(machine.applied) == 5)
 
     assert machine.applied == ["0", "1", "2", "3", "4"]
     assert world.events("status", "attempts") == [("applied", 0)] * 5
@@ -174,7 +169,7 @@ def test_a_database_in_trouble_is_not_the_event_s_fault(
     monkeypatch: pytest.MonkeyPatch,
     error: type[psycopg.Error],
 ) -> None:
-    monkeypatch.setattr(applier_module, "TROUBLE_SECONDS", 0.01)
+    monkeypatch.setattr(process, "TROUBLE_SECONDS", 0.01)
     troubles = [error] * 20
 
     def decide(event: ParsedEvent) -> Outcome:
@@ -184,7 +179,7 @@ def test_a_database_in_trouble_is_not_the_event_s_fault(
 
     machine.decide = decide
     world.store(milady)
-    run_until(connection, lambda: len(machine.applied) == 1)
+    run_until(lambda: len(machine.applied) == 1)
 
     assert world.events("status", "attempts") == [("applied", 0)]
 
@@ -192,7 +187,7 @@ def test_a_database_in_trouble_is_not_the_event_s_fault(
 def test_it_goes_on_over_a_new_connection_when_the_old_one_is_lost(
     world: World, milady: Endpoint, machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(applier_module, "TROUBLE_SECONDS", 0.05)
+    monkeypatch.setattr(process, "TROUBLE_SECONDS", 0.05)
     killed: list[bool] = []
 
     def decide(event: ParsedEvent) -> Outcome:
@@ -207,14 +202,7 @@ def test_it_goes_on_over_a_new_connection_when_the_old_one_is_lost(
     machine.decide = decide
     for number in range(4):
         world.store(milady, event_id=f"{number}", age=timedelta(seconds=9 - number))
-    stop = threading.Event()
-    thread = threading.Thread(target=run_applier, args=[stop])
-    thread.start()
-    deadline = time.monotonic() + 10
-    while len(machine.applied) < 4 and time.monotonic() < deadline:
-        time.sleep(0.05)
-    stop.set()
-    thread.join(5)
+    run_until(lambda: len(machine.applied) >= 4)
 
     assert machine.applied == ["0", "1", "2", "3"]
     assert killed == [True]
@@ -223,7 +211,7 @@ def test_it_goes_on_over_a_new_connection_when_the_old_one_is_lost(
 def test_an_event_under_which_connections_are_lost_stands_alone_too(
     world: World, milady: Endpoint, machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(applier_module, "TROUBLE_SECONDS", 0.01)
+    monkeypatch.setattr(process, "TROUBLE_SECONDS", 0.01)
 
     def decide(event: ParsedEvent) -> Outcome:
         if event.event_id == "bad":
@@ -236,14 +224,7 @@ def test_an_event_under_which_connections_are_lost_stands_alone_too(
     machine.decide = decide
     for place, name in enumerate(("a", "bad", "c", "d")):
         world.store(milady, event_id=name, age=timedelta(seconds=9 - place))
-    stop = threading.Event()
-    thread = threading.Thread(target=run_applier, args=[stop])
-    thread.start()
-    deadline = time.monotonic() + 15
-    while len(machine.applied) < 3 and time.monotonic() < deadline:
-        time.sleep(0.05)
-    stop.set()
-    thread.join(5)
+    run_until(lambda: len(machine.applied) >= 3)
 
     assert machine.applied == ["a", "c", "d"]
     assert ("received", "the connection was lost", 1) in world.events(

@@ -12,14 +12,12 @@ newest by that time), and each transition happens once.
 
 import hashlib
 import logging
-import threading
 import time
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from uuid import UUID
 
 import psycopg
-from django.conf import settings
 
 from handrail.inbox import claims
 from handrail.inbox.claims import Claimed, Connection, Settlement
@@ -33,30 +31,10 @@ BATCH = 500
 POLL_SECONDS = 1.0
 """Notifications only wake; this guarantees."""
 SOON_SECONDS = 0.1
-TROUBLE_SECONDS = 1.0
 RETRY_DELAYS = (1, 10, 60, 600, 3600)
 """Seconds until an event that raised is tried again; after the last it needs a person."""
 
-# Plans that were made while the tables were empty must not read them whole when they are full; an
-# event under which a statement runs away is one that fails.
-_OPTIONS = "-c enable_seqscan=off -c statement_timeout=30s"
-
 Handle = Callable[[Handler, Sequence[ParsedEvent]], Sequence[Settlement]]
-
-
-def run_applier(stop: threading.Event) -> None:
-    """Apply events as handrail_worker until `stop` is set; a lost connection is made again."""
-    applier = Applier(waiting=timedelta(hours=settings.HANDRAIL_WAITING_HOURS))
-    dsn = settings.HANDRAIL_SECRET_DSNS["worker"]
-    while not stop.is_set():
-        try:
-            with psycopg.connect(
-                dsn, autocommit=True, application_name="handrail_applier", options=_OPTIONS
-            ) as connection:
-                applier.run(connection, stop)
-        except psycopg.OperationalError as error:
-            logger.warning("the applier has no database: %s", str(error).partition("\n")[0])
-            stop.wait(TROUBLE_SECONDS)
 
 
 class Applier:
@@ -71,31 +49,11 @@ class Applier:
         self._swept_at = float("-inf")
         self._at_work: Sequence[Claimed] = ()
         self._connection: Connection
-
-    def run(self, connection: Connection, stop: threading.Event) -> None:
-        """Apply what is there and what comes until `stop` is set; a batch is finished first.
-
-        `connection`: in autocommit mode, as handrail_worker.
-
-        Raises:
-            psycopg.OperationalError: the connection was lost; go on with another one.
-        """
-        self.use(connection)
-        connection.execute("listen handrail_inbox")
-        while not stop.is_set():
-            try:
-                busy = self.apply_due()
-            except psycopg.Error as error:
-                if connection.closed or not is_trouble(error):
-                    raise
-                logger.warning("events cannot be applied now: %s", type(error).__name__)
-                stop.wait(0 if is_conflict(error) else TROUBLE_SECONDS)
-            else:
-                if not busy:
-                    self._wait()
+        self.has_backlog = False
+        """The last batch was as large as it may be: there is probably more."""
 
     def use(self, connection: Connection) -> None:
-        """Work over this connection from now on."""
+        """Work over this connection from now on: in autocommit mode, as handrail_worker."""
         self._connection = connection
         register_wire_array(connection)
         if len(self._at_work) == 1:  # It was lost under this event alone: the event may be why.
@@ -111,7 +69,13 @@ class Applier:
             self._swept_at = time.monotonic()
             claims.sweep_waiting(self._connection)
             claims.tell_attention_list(self._connection)
+        return self.apply_batch()
+
+    def apply_batch(self) -> bool:
+        """Apply one batch; tell if there was anything."""
+        limit = self._limit
         claimed, settlements = self._apply_batch()
+        self.has_backlog = len(claimed) >= limit
         waiting = {each.id for each in settlements if each.status == "waiting"}
         parked = [each.id for each in claimed if each.is_first_look and each.id in waiting]
         if parked:
@@ -120,7 +84,8 @@ class Applier:
         self._rhythm = SOON_SECONDS if waiting else POLL_SECONDS
         return bool(claimed)
 
-    def _wait(self) -> None:
+    def wait(self) -> None:
+        """Sleep until somebody notifies, at most until it is time to look again."""
         for _ in self._connection.notifies(timeout=self._rhythm, stop_after=1):
             pass
 
@@ -138,13 +103,17 @@ class Applier:
         return done
 
     def _transact(self, handle: Handle) -> tuple[Sequence[Claimed], Sequence[Settlement]]:
-        with self._connection.transaction():
-            self._at_work = claims.claim_due(self._connection, limit=self._limit)
-            settlements = self._decide(self._at_work, handle)
-            if settlements:
-                claims.settle(self._connection, settlements, waiting=self._waiting)
-        claimed, self._at_work = self._at_work, ()
-        return claimed, settlements
+        try:
+            with self._connection.transaction():
+                claimed = claims.claim_due(self._connection, limit=self._limit)
+                self._at_work = claimed
+                settlements = self._decide(claimed, handle)
+                if settlements:
+                    claims.settle(self._connection, settlements, waiting=self._waiting)
+            return claimed, settlements
+        finally:
+            if not self._connection.broken:
+                self._at_work = ()
 
     def _decide(self, claimed: Sequence[Claimed], handle: Handle) -> list[Settlement]:
         """Read each event and hand those that can be read to the handlers."""

@@ -16,7 +16,7 @@ def applier() -> None:
     import signal
     import threading
 
-    from handrail.inbox.applier import run_applier
+    from handrail.inbox.process import run_applier
 
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
