@@ -1,6 +1,6 @@
 """The statements of the applier: claim, settle, and look again at what waits."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -11,6 +11,7 @@ from handrail.inbox.wire import (
     FLOAT8_OID,
     TEXT_OID,
     UUID_OID,
+    WireArray,
     encode_array,
     encode_float,
     encode_text,
@@ -76,15 +77,12 @@ order by w.place
 
 # An event waits longer and longer: a quarter of its age, from 0.1 seconds to 5 minutes.
 _SETTLE = """
-with given as (
-  select e.id, g.*, g.status = 'waiting' and e.received_at < now() - %b::interval as waited_enough
-  from unnest(%b::uuid[], %b::text[], %b::text[], %b::text[], %b::text[], %b::float8[])
-       as g (event, status, reason, kind, match_external_id, retry_seconds)
-  join webhook_events e on e.id = g.event
-), settled as (
+with settled as (
   update webhook_events e
-  set status = case when g.waited_enough then 'needs_attention' else g.status end,
-      reason = case when g.waited_enough then 'it waited long enough: ' || g.reason else g.reason end,
+  set status = case when g.status = 'waiting' and e.received_at < now() - %(waiting)b::interval
+                    then 'needs_attention' else g.status end,
+      reason = case when g.status = 'waiting' and e.received_at < now() - %(waiting)b::interval
+                    then 'it waited long enough: ' || g.reason else g.reason end,
       kind = coalesce(nullif(g.kind, ''), e.kind),
       match_external_id = coalesce(nullif(g.match_external_id, ''), e.match_external_id),
       attempts = e.attempts + (g.retry_seconds is not null)::integer,
@@ -93,7 +91,9 @@ with given as (
         when 'received' then now() + g.retry_seconds * interval '1 second'
         else e.next_attempt_at end,
       applied_at = case when g.status in ('applied', 'ignored') then now() end
-  from given g
+  from unnest(%(ids)b::uuid[], %(statuses)b::text[], %(reasons)b::text[], %(kinds)b::text[],
+              %(matches)b::text[], %(delays)b::float8[])
+       as g (id, status, reason, kind, match_external_id, retry_seconds)
   where e.id = g.id
   returning e.id, e.organization_id, e.provider_id, e.event_id, e.kind, e.status, e.reason
 )
@@ -133,17 +133,22 @@ def settle(
 
     What still waits `waiting` after it was received needs a person.
     """
-    columns = [
-        encode_array(UUID_OID, [each.id.bytes for each in settlements]),
-        encode_array(TEXT_OID, [each.status.encode() for each in settlements]),
-        encode_array(TEXT_OID, [encode_text(each.reason, _LONGEST_REASON) for each in settlements]),
-        encode_array(TEXT_OID, [encode_text(each.kind, _LONGEST_WORD) for each in settlements]),
-        encode_array(
-            TEXT_OID, [encode_text(each.match_external_id, _LONGEST_WORD) for each in settlements]
+
+    def encode_texts(values: Iterable[str], longest: int) -> WireArray:
+        return encode_array(TEXT_OID, [encode_text(value, longest) for value in values])
+
+    values = {
+        "waiting": waiting,
+        "ids": encode_array(UUID_OID, [each.id.bytes for each in settlements]),
+        "statuses": encode_texts((each.status for each in settlements), _LONGEST_WORD),
+        "reasons": encode_texts((each.reason for each in settlements), _LONGEST_REASON),
+        "kinds": encode_texts((each.kind for each in settlements), _LONGEST_WORD),
+        "matches": encode_texts((each.match_external_id for each in settlements), _LONGEST_WORD),
+        "delays": encode_array(
+            FLOAT8_OID, [encode_float(each.retry_seconds) for each in settlements]
         ),
-        encode_array(FLOAT8_OID, [encode_float(each.retry_seconds) for each in settlements]),
-    ]
-    connection.execute(_SETTLE, [waiting, *columns])
+    }
+    connection.execute(_SETTLE, values)
 
 
 def look_again(connection: Connection, events: Sequence[UUID]) -> None:
