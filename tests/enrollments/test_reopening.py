@@ -1,5 +1,7 @@
 """Completed and waived steps opened again by an administrator."""
 
+from datetime import timedelta
+
 import psycopg
 import pytest
 
@@ -191,3 +193,14 @@ def test_reopening_keeps_the_old_run_and_its_number(world: World, courses: list[
         old,
         courses[0].id,
     ) == [(True, 1, True), (False, 2, False)]
+
+
+def test_no_reopening_before_the_start_date(world: World, courses: list[Course]) -> None:
+    organization = courses[0].provider.organization
+    program = world.program(organization, courses[0])
+    later = now().date() + timedelta(days=2)
+    enrollment = world.enroll(world.learner(organization), program, start=later)
+    world.on_step("skip_step", enrollment, courses[0], "tested_out", "exam")
+
+    with pytest.raises(psycopg.Error, match="has not begun"):
+        world.on_step("reopen_step", enrollment, courses[0], "why not")

@@ -387,3 +387,17 @@ def test_created_tells_the_id_while_a_person_was_asked_for_it(world: World, scho
     assert find_run(world, school.ada, school.first) == world.value(
         "select id from partner_lms_enrollments where external_enrollment_id = 'e-1'"
     )
+
+
+def test_a_completion_taken_back_while_suspended_is_failed_by_the_partner(
+    world: World, provisioned: School
+) -> None:
+    world.call("suspend_enrollment", provisioned.enrollment.id, "ill")
+    for kind in ("course.completed", "completion.revoked"):
+        provisioned.report(kind)
+    world.call("resume_enrollment", provisioned.enrollment.id, "well")
+    assert provisioned.see() == "active: in_progress, pending"
+
+    provisioned.report("course.failed", reason="cheated")
+
+    assert provisioned.see() == "active: failed, pending"

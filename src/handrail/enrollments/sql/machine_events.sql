@@ -96,7 +96,7 @@ begin
     select e.*, r.organization_id, r.learner_id as run_learner, r.status as old_status,
       r.external_enrollment_id is null and e.external_enrollment_id <> '' as brings_id,
       -- What the run's status rests on stays its cause, whatever else is reported.
-      case r.status when 'completed' then e.kind = 'course.completed'
+      case r.status when 'completed' then e.kind = 'course.completed' or e.kind = 'course.failed' and r.revoked_at is not null
                     when 'failed' then e.kind in ('course.completed', 'course.failed') else true end as is_cause,
       case
         when r.counts_from is not null and e.at < r.counts_from and (r.continued or not e.by_external and e.by_run is not true)
@@ -106,8 +106,8 @@ begin
         when e.kind = 'course.completed' and e.forced is not true and r.revoked_at > e.at then 'taken back later'
         when e.kind = 'completion.revoked' and r.completed_at > e.at then 'completed again later'
         when e.kind = 'course.failed' and r.status = 'failed' and r.failed_at >= e.at then 'already failed'
-        when e.kind = 'course.failed' and r.completed_at >= e.at then 'an older failure does not undo a completion'
-        when e.kind = 'progress.updated' and r.status = 'completed' then 'already completed'
+        when e.kind = 'course.failed' and r.completed_at >= e.at and r.revoked_at is null then 'an older failure does not undo a completion'
+        when e.kind = 'progress.updated' and r.status = 'completed' and r.revoked_at is null then 'already completed'
         when e.kind = 'progress.updated' and r.progress_at > e.at then 'older than the progress known'
         when e.kind = 'enrollment.created' and r.status not in ('requested', 'provisioning')
              and (r.status <> 'needs_attention' or r.external_enrollment_id is not null) then 'already known'
@@ -123,7 +123,7 @@ begin
           when 'enrollment.created' then
             case when coalesce(r.external_enrollment_id, nullif(d.external_enrollment_id, '')) is null then r.status else 'active' end
           when 'course.completed' then 'completed'
-          when 'course.failed' then case when r.status = 'completed' then r.status else 'failed' end
+          when 'course.failed' then case when r.status = 'completed' and r.revoked_at is null then r.status else 'failed' end
           when 'enrollment.ended' then case r.status when 'cancelling' then 'cancelled' else 'needs_attention' end
           when 'progress.updated' then
             case when d.brings_id and r.status in ('requested', 'provisioning', 'needs_attention') then 'active' else r.status end
@@ -131,9 +131,10 @@ begin
         external_enrollment_id = coalesce(r.external_enrollment_id, nullif(d.external_enrollment_id, '')),
         completed_at = case d.kind when 'course.completed' then d.at else r.completed_at end,
         revoked_at = case d.kind when 'completion.revoked' then d.at when 'course.completed' then null else r.revoked_at end,
-        failed_at = case when d.kind = 'course.failed' and r.status <> 'completed' then d.at else r.failed_at end,
-        failure_reason = case when d.kind = 'course.failed' and r.status <> 'completed' then coalesce(d.reason, '')
-                              else r.failure_reason end,
+        failed_at = case when d.kind = 'course.failed' and (r.status <> 'completed' or r.revoked_at is not null)
+                         then d.at else r.failed_at end,
+        failure_reason = case when d.kind = 'course.failed' and (r.status <> 'completed' or r.revoked_at is not null)
+                              then coalesce(d.reason, '') else r.failure_reason end,
         progress = case d.kind when 'progress.updated' then coalesce(d.percent, r.progress)
                                when 'course.completed' then 100 else r.progress end,
         progress_at = case when d.kind = 'progress.updated' and d.percent is not null then d.at else r.progress_at end,

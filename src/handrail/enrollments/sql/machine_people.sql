@@ -377,6 +377,8 @@ begin
   end if;
   if v_enrollment.status not in ('active', 'completed') then
     perform refuse('The enrollment is ' || v_enrollment.status || '; a step can be opened again while it is active or completed.');
+  elsif v_enrollment.started_at is null then
+    perform refuse('The enrollment has not begun; a step can be opened again from its start date on.');
   end if;
   if v_enrollment.status = 'completed' then
     perform refuse_second_live(v_enrollment);
