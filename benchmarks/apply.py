@@ -5,33 +5,27 @@ Prints the seconds it took; start-up does not count.
 
 import os
 import sys
+import threading
 import time
-from datetime import timedelta
 
 import django
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "handrail.config.settings")
 django.setup()
 
-import psycopg  # noqa: E402 - Django first: settings decide what the rest sees
-from django.conf import settings  # noqa: E402
-from django.db import connection  # noqa: E402
+from django.db import connection  # noqa: E402 - Django first: settings decide what the rest sees
 from psycopg.conninfo import conninfo_to_dict  # noqa: E402
 
 from benchmarks.adapter import register  # noqa: E402
 from benchmarks.orm import apply_all  # noqa: E402
-from handrail.inbox.applier import Applier  # noqa: E402
+from handrail.inbox.process import run_applier  # noqa: E402
 
 
 def apply_with_machine() -> float:
     """Apply everything as the applier process does; return seconds."""
-    applier = Applier(waiting=timedelta(hours=24))
-    with psycopg.connect(settings.HANDRAIL_SECRET_DSNS["worker"], autocommit=True) as own:
-        applier.use(own)
-        began = time.perf_counter()
-        while applier.apply_due():
-            pass
-        return time.perf_counter() - began
+    began = time.perf_counter()
+    run_applier(threading.Event(), until_idle=True)
+    return time.perf_counter() - began
 
 
 def apply_with_orm() -> float:
