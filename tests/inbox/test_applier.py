@@ -9,6 +9,7 @@ from datetime import timedelta
 import psycopg
 import pytest
 
+from handrail.inbox import applier as applier_module
 from handrail.inbox.applier import Applier
 from handrail.inbox.process import run_applier
 from handrail.inbox.registry import Outcome, ParsedEvent, register_handler
@@ -62,6 +63,25 @@ def test_the_handler_is_given_what_was_stored(
     assert world.events("status", "reason", "kind", "match_external_id") == [
         ("ignored", "nothing we use", "x.y", "enr-1")
     ]
+
+
+def test_an_event_that_is_committed_very_late_is_found_too(
+    world: World,
+    machine: Machine,
+    milady: Endpoint,
+    applier: Applier,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world.store(milady, event_id="first")
+    apply_all(applier)
+    world.store(milady, event_id="late", age=timedelta(seconds=3))
+    world.store(milady, event_id="very late", age=timedelta(hours=1))
+    apply_all(applier)
+    assert machine.applied == ["first", "late"]
+
+    monkeypatch.setattr(applier_module, "LOOK_BACK_SECONDS", 0)
+    apply_all(applier)
+    assert machine.applied == ["first", "late", "very late"]
 
 
 def test_a_large_batch_is_taken_in_portions(

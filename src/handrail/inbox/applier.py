@@ -14,7 +14,7 @@ import hashlib
 import logging
 import time
 from collections.abc import Callable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import psycopg
@@ -31,6 +31,10 @@ BATCH = 500
 POLL_SECONDS = 1.0
 """Notifications only wake; this guarantees."""
 SOON_SECONDS = 0.1
+LATE = timedelta(seconds=5)
+"""A transaction may commit an event that is due since it began: so far back each claim looks."""
+LOOK_BACK_SECONDS = 10.0
+"""And so often one looks for those that came even later."""
 RETRY_DELAYS = (1, 10, 60, 600, 3600)
 """Seconds until an event that raised is tried again; after the last it needs a person."""
 
@@ -47,6 +51,8 @@ class Applier:
         self._limit = batch
         self._rhythm = POLL_SECONDS
         self._swept_at = float("-inf")
+        self._since: datetime | None = None
+        self._looked_back_at = float("-inf")
         self._at_work: Sequence[Claimed] = ()
         self._connection: Connection
         self.has_backlog = False
@@ -105,7 +111,7 @@ class Applier:
     def _transact(self, handle: Handle) -> tuple[Sequence[Claimed], Sequence[Settlement]]:
         try:
             with self._connection.transaction():
-                claimed = claims.claim_due(self._connection, limit=self._limit)
+                claimed = self._claim()
                 self._at_work = claimed
                 settlements = self._decide(claimed, handle)
                 if settlements:
@@ -114,6 +120,16 @@ class Applier:
         finally:
             if not self._connection.broken:
                 self._at_work = ()
+
+    def _claim(self) -> Sequence[Claimed]:
+        """Claim from where the last claim began, and from the beginning now and then."""
+        if time.monotonic() - self._looked_back_at >= LOOK_BACK_SECONDS:
+            self._looked_back_at = time.monotonic()
+            self._since = None
+        claimed = claims.claim_due(self._connection, since=self._since, limit=self._limit)
+        if claimed:
+            self._since = claimed[0].due_at - LATE
+        return claimed
 
     def _decide(self, claimed: Sequence[Claimed], handle: Handle) -> list[Settlement]:
         """Read each event and hand those that can be read to the handlers."""
