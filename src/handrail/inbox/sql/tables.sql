@@ -39,7 +39,7 @@ grant update (refused_count, last_refused_at, last_refused_reason, repeated_coun
 -- One message. Organization and provider are those of its endpoint, copied when it is stored, never what
 -- the payload claims. There are no foreign keys on purpose: each would lock the endpoint's and the
 -- organization's row for every message, so that one held lock would stop the mail of everybody
--- (docs/decisions). Nobody may delete endpoints, organizations or providers.
+-- (docs/decisions/0008). Nobody may delete endpoints, organizations or providers.
 create table webhook_events (
   id uuid primary key default uuidv7(),
   endpoint_id uuid not null,
