@@ -29,7 +29,8 @@ def demo(
     The whole system runs in a database of its own below var/demo, made anew each time. Ends with
     0 only if everybody completed and every promise was kept.
     """
-    from handrail.config.demo.run import Wish, run_demo
+    from handrail.config.demo.run import run_demo
+    from handrail.config.demo.wish import Wish
 
     raise typer.Exit(run_demo(Wish(port=port, learners=learners, faults=faults)))
 

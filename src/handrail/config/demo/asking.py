@@ -11,3 +11,8 @@ def fetch(query: str, *parameters: Any) -> list[tuple[Any, ...]]:
         cursor.execute(query, parameters or None)
         rows: list[tuple[Any, ...]] = cursor.fetchall()
         return rows
+
+
+def leave_database() -> None:
+    """Close the connection of the thread that calls this; the next question opens another."""
+    connection.close()

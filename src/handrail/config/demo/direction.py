@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from django.db import InterfaceError, OperationalError, connection
+from django.db import InterfaceError, OperationalError
 
+from handrail.config.demo.asking import leave_database
 from handrail.config.demo.browser import SiteAway, ask_control
 from handrail.config.demo.cast import Cast, Places
 from handrail.config.demo.display import Display
@@ -17,11 +18,12 @@ from handrail.config.demo.ending import Intake, conclude
 from handrail.config.demo.learners import write_invented_roster
 from handrail.config.demo.ledger import compare_with_sandbox
 from handrail.config.demo.state import Snapshot, take_snapshot
+from handrail.config.demo.wish import Wish
 from handrail.config.errors import ChildFailed
 from handrail.config.examples import find_example
 from handrail.config.installation import LocalInstallation
 from handrail.config.run import is_ready
-from handrail.config.sandbox_setup import SandboxPlan, read_control_token, set_up_sandbox
+from handrail.config.sandbox_setup import SandboxPlan, Study, read_control_token, set_up_sandbox
 from handrail.enrollments.roster import import_roster
 from handrail.organizations.models import Organization
 from handrail.programs.catalog import import_catalog
@@ -31,9 +33,6 @@ from handrail.programs.models import Program
 SEED = 2  # the same demo each time
 READY_SECONDS = 60.0
 ROUND_SECONDS = 0.2
-STUCK_SECONDS = 60.0
-"""When nothing has moved for so long, the demo ends and says who is stuck."""
-STUDY = {"seconds": 5.0, "messages": 4}
 FAULTS = {"on": True, "hang_seconds": 3.0, "retry_after_seconds": 1, "delay_seconds": 1.0}
 RETRY_SECONDS = [0.5, 1, 2, 2, 2, 5, 5, 10, 10, 10]
 AWAY = (OperationalError, InterfaceError)
@@ -46,8 +45,7 @@ class Stage:
 
     local: LocalInstallation
     web_password: str = field(repr=False)
-    learners: int
-    faults: bool
+    wish: Wish
     began: float
     """When the command began, by the monotonic clock."""
 
@@ -65,12 +63,12 @@ class Director:
             folder=self._folder / "sandbox",
             port=stage.local.sandbox_port,
             handrail=f"http://{host}:{port}",
-            study=lambda _: STUDY,
+            study=lambda _: _describe_study(stage.wish.study_seconds),
             more={
                 "seed": SEED,
                 "retry_seconds": RETRY_SECONDS,
                 "webhook_timeout_seconds": 5,
-                **({"faults": FAULTS} if stage.faults else {}),
+                **({"faults": FAULTS} if stage.wish.faults else {}),
             },
         )
         self._organization: Organization
@@ -86,11 +84,11 @@ class Director:
         set_up_sandbox(self._organization, self._plan)
         places = Places(web_password=self._stage.web_password, results=self._plan.results)
         self._cast = Cast(self._organization, places, seed=SEED)
-        connection.close()
+        leave_database()
 
     def close(self) -> None:
         """Wait for what is under way, and leave the database."""
-        self._thread.submit(connection.close)
+        self._thread.submit(leave_database)
         self._thread.shutdown()
         self._cast.close()
 
@@ -113,17 +111,19 @@ class Director:
                 began=self._stage.began,
             )
         )
+        self._display.show(snapshot)
+        self._display.finish()
         for line in ending.lines:
             self._display.say(line)
         self.verdict = 0 if ending.is_good else 1
         stop()
 
     async def _wait_until_ready(self) -> None:
-        token = read_control_token(self._plan.config)
         host, port = self._stage.local.bind
         for _ in range(int(READY_SECONDS / ROUND_SECONDS)):
-            status = await self._in_thread(lambda: _ask_status(self._plan, token))
-            if status and await is_ready(host, port):
+            if await self._in_thread(lambda: _ask_status(self._plan)) and await is_ready(
+                host, port
+            ):
                 return
             await asyncio.sleep(ROUND_SECONDS)
         raise ChildFailed(
@@ -133,11 +133,11 @@ class Director:
 
     def _enroll(self) -> None:
         files = [find_example("roster.csv")]
-        if self._stage.learners:
+        if self._stage.wish.learners:
             files.append(self._folder / "invented.csv")
             programs = list(Program.objects.order_by("slug").values_list("slug", flat=True))
             write_invented_roster(
-                files[-1], count=self._stage.learners, programs=programs, seed=SEED
+                files[-1], count=self._stage.wish.learners, programs=programs, seed=SEED
             )
         for file in files:
             self._import(file)
@@ -158,29 +158,41 @@ class Director:
             self._display.say(f"  {finding}")
 
     async def _play(self) -> tuple[Snapshot, list[str]]:
-        """Go round until everything is over or nothing moves any more."""
-        token = read_control_token(self._plan.config)
-        snapshot, moved_at = None, time.monotonic()
+        """Go round until everything is over or nothing moves any more.
+
+        Returns how far everybody is, and what differs between the partners' books and ours.
+        """
+        snapshot = await self._in_thread(self._go_round)
+        progress, moved_at = snapshot.progress, time.monotonic()
         differences: list[str] = []
         while True:
-            before = snapshot
+            self._display.show(snapshot)
+            if snapshot.progress != progress:
+                progress, moved_at = snapshot.progress, time.monotonic()
+            if time.monotonic() - moved_at > self._stage.wish.stuck_seconds:
+                self._display.say(
+                    f"Nothing has moved for {self._stage.wish.stuck_seconds:g} seconds."
+                )
+                return snapshot, differences
+            await asyncio.sleep(ROUND_SECONDS)
             try:
                 snapshot = await self._in_thread(self._go_round)
-                self._display.show(snapshot)
-                if snapshot.is_done and await self._in_thread(lambda: _is_idle(self._plan, token)):
-                    differences = await self._in_thread(
-                        lambda: compare_with_sandbox(self._plan.state)
-                    )
+                if snapshot.is_done and await self._in_thread(self._is_idle):
+                    differences = await self._in_thread(self._compare)
                     if not differences:
                         return snapshot, []
             except AWAY as error:
                 self._display.note(f"the demo waits for the database: {error}")
-                await self._in_thread(connection.close)
-            if snapshot != before:
-                moved_at = time.monotonic()
-            if snapshot and time.monotonic() - moved_at > STUCK_SECONDS:
-                return snapshot, differences
-            await asyncio.sleep(ROUND_SECONDS)
+                await self._in_thread(leave_database)
+
+    def _compare(self) -> list[str]:
+        return compare_with_sandbox(self._plan.state)
+
+    def _is_idle(self) -> bool:
+        """Whether nobody studies, no webhook waits, and no partner works on a request."""
+        status = _ask_status(self._plan)
+        names = ("studying", "webhooks_waiting", "working")
+        return bool(status) and not any(status[name] for name in names)
 
     def _go_round(self) -> Snapshot:
         self._cast.act()
@@ -191,16 +203,12 @@ class Director:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
 
-def _ask_status(plan: SandboxPlan, token: str) -> dict[str, object]:
+def _describe_study(seconds: float) -> Study:
+    return {"seconds": seconds, "messages": 4, "start": "auto" if seconds else "told"}
+
+
+def _ask_status(plan: SandboxPlan) -> dict[str, object]:
     try:
-        return ask_control(plan.address, token, "status")
+        return ask_control(plan.address, read_control_token(plan.config), "status")
     except SiteAway:
         return {}
-
-
-def _is_idle(plan: SandboxPlan, token: str) -> bool:
-    """Whether nobody studies, no webhook waits, and no request is worked on at any partner."""
-    status = _ask_status(plan, token)
-    return bool(status) and not any(
-        status[name] for name in ("studying", "webhooks_waiting", "working")
-    )

@@ -18,7 +18,7 @@ from rich.progress import (
 
 from handrail.config.demo.state import Snapshot
 
-LINE_SECONDS = 2.0
+LINE_SECONDS = 1.0
 
 
 class Display:
@@ -58,7 +58,7 @@ class Display:
     def take_line(self, line: str) -> None:
         """Take a line of the group: a child's goes to the file, and to the person if it is an error."""
         _, bar, text = line.partition(" | ")
-        if not bar or text.startswith(("ERROR", "CRITICAL", "Traceback", "handrail:")):
+        if not bar or text.startswith(("ERROR", "CRITICAL", "handrail:")):
             self.say(line)
         else:
             self.note(line)
@@ -71,6 +71,10 @@ class Display:
         self._move("Certificates", snapshot.certificates, snapshot.enrollments)
         if not self.console.is_terminal:
             self._show_line(snapshot)
+
+    def finish(self) -> None:
+        """Leave the bars as they are; what is said from now on stands below them."""
+        self._progress.stop()
 
     def _move(self, title: str, done: int, total: int) -> None:
         if title not in self._bars:

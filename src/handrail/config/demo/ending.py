@@ -54,7 +54,7 @@ def conclude(
 
     `state`: the sandbox's file. `differences`: between it and us. `began`: by the monotonic clock.
     """
-    violations = [*differences, *map(str, check_promises())]
+    broken = check_promises()
     shutil.rmtree(folder / "certificates", ignore_errors=True)
     exported = export_certificates(folder / "certificates")
     counts = read_counts()
@@ -69,17 +69,18 @@ def conclude(
         webhooks_received=counts.webhooks_received,
         webhooks_repeated=counts.webhooks_repeated,
         resolved_by_person=counts.resolved_by_person,
-        violations=len(violations),
+        violations=len(differences) + sum(each.count for each in broken),
         advance_ms_p50=pick_percentile(advances, 50),
         advance_ms_p99=pick_percentile(advances, 99),
         seconds=round(time.monotonic() - began, 1),
     )
     summary.write(folder / "summary.json")
     lines = _describe(summary, folder)
-    if violations:
-        lines += ["", "Not as it should be:", *(f"  {each}" for each in violations[:MOST_SHOWN])]
-    if not summary.is_good:
-        lines += ["", "Not finished, or not settled:", *(f"  {each}" for each in describe_stuck())]
+    if summary.violations:
+        told = [f"promise {each.promise}: {each}" for each in broken] + differences
+        lines += ["", "Not as it should be:", *(f"  {each}" for each in told[:MOST_SHOWN])]
+    if not summary.is_good and (stuck := describe_stuck()):
+        lines += ["", "Not finished, or not settled:", *(f"  {each}" for each in stuck)]
     return Ending(summary.is_good, lines)
 
 

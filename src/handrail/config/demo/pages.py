@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from django.db import close_old_connections, connection
 
+from handrail.config.demo.asking import leave_database
 from handrail.config.environment import DatabaseRole
 from handrail.enrollments.actions import Refused
 from handrail.organizations.identity import Identity, open_as
@@ -31,7 +32,7 @@ class Pages:
 
     def close(self) -> None:
         """Close the connection and end the thread."""
-        self._thread.submit(connection.close)
+        self._thread.submit(leave_database)
         self._thread.shutdown()
 
 

@@ -4,11 +4,11 @@ import asyncio
 import os
 import signal
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
 from handrail.config.demo.display import Display, open_display
+from handrail.config.demo.wish import Wish
 from handrail.config.embedded_postgres import find_free_port
 from handrail.config.environment import DatabaseRole
 from handrail.config.errors import Refusal
@@ -26,18 +26,6 @@ RHYTHMS = {
     "HANDRAIL_RECONCILE_SECONDS": "5",
     "HANDRAIL_WAITING_HOURS": "24",
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
-    """What the demo is to be like."""
-
-    port: int
-    """Of the web process; 0: a free one."""
-    learners: int
-    """Invented ones, beside those of the example."""
-    faults: bool
-    """Partners that fail in every way they can."""
 
 
 def run_demo(wish: Wish) -> int:
@@ -79,8 +67,7 @@ def _perform(
     stage = Stage(
         local=local,
         web_password=local.postgres.passwords[DatabaseRole.WEB],
-        learners=wish.learners,
-        faults=wish.faults,
+        wish=wish,
         began=began,
     )
     director = Director(stage, display)

@@ -81,6 +81,12 @@ class Snapshot:
     attention: int
 
     @property
+    def progress(self) -> tuple[int, ...]:
+        """What only grows: while it does, somebody is getting on."""
+        steps = sum(program.done for program in self.programs)
+        return steps, self.completed, self.certificates, self.webhooks
+
+    @property
     def is_done(self) -> bool:
         """Everybody has completed and has a certificate, and nothing is under way here."""
         everybody = self.enrollments and self.enrollments == self.completed == self.certificates
