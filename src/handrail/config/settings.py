@@ -46,6 +46,8 @@ INSTALLED_APPS = [
     "allauth.mfa",
 ]
 MIDDLEWARE = [
+    # Outside the transaction, for what allauth does after its commit. It asks no database.
+    "allauth.account.middleware.AccountMiddleware",
     "handrail.people.middleware.IdentityMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "handrail.config.headers.SecurityHeadersMiddleware",
@@ -55,7 +57,6 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "allauth.account.middleware.AccountMiddleware",
 ]
 TEMPLATES = [
     {

@@ -37,6 +37,20 @@ class AccountAdapter(DefaultAccountAdapter):
         """Return the address that uvicorn found, which believes trusted proxies only."""
         return str(request.META.get("REMOTE_ADDR") or "unknown")
 
+    def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
+        """Send a message; its templates name our own address, never the Host of the request."""
+        super().send_mail(template_prefix, email, context | {"base_url": settings.HANDRAIL_BASE_URL})
+
+    def send_notification_mail(
+        self,
+        template_prefix: str,
+        user: Any,
+        context: dict[str, Any] | None = None,
+        email: str | None = None,
+    ) -> None:
+        """Tell of a change to the sign-in; allauth does it also after the commit, as nobody."""
+        super().send_notification_mail(template_prefix, user, context, email or user.email)
+
     def get_reset_password_from_key_url(self, key: str) -> str:
         """Return the link of the message: to our own address, whatever Host the request named."""
         path = super().get_reset_password_from_key_url(key).partition("/accounts/")[2]
