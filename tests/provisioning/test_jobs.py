@@ -166,6 +166,22 @@ def test_a_job_starts_at_once(world: World, monkeypatch: pytest.MonkeyPatch) -> 
     assert taken < 0.5
 
 
+def test_jobs_go_on_after_the_connection_was_lost(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(jobs, "note", f"{__name__}.note")
+    with run_worker_here("jobs"):
+        world.rows("select enqueue_jobs('note', array[uuidv7()])")
+        wait_until(lambda: _calls)
+        with world.database.connect("superuser") as superuser:
+            superuser.execute(
+                "select pg_terminate_backend(pid) from pg_stat_activity "
+                "where application_name like 'handrail jobs%'"
+            )
+        world.rows("select enqueue_jobs('note', array[uuidv7()])")
+        wait_until(lambda: len(_calls) == 2)
+
+
 def test_every_registered_function_exists() -> None:
     paths = [*jobs.values(), *(timer.function for timer in timers.values())]
     assert all(callable(import_string(path)) for path in paths)

@@ -70,8 +70,8 @@ class Rhythm:
 
     @property
     def lease(self) -> float:
-        """How long a call belongs to one worker: longer than it can take."""
-        return self.call_deadline + 5.0
+        """How long a call belongs to one worker: longer than it can take, and a sweep more."""
+        return self.call_deadline + 2 * SWEEP_SECONDS + min(3.0, self.call_timeout)
 
     def back_off(self, attempt: int, *, longest: float) -> float:
         """The wait after attempt 1, 2, ...: doubled each time, up to half of it left to chance."""
