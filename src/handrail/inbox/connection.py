@@ -7,7 +7,7 @@ from typing import Any
 
 import psycopg
 
-from handrail.inbox.wire import register_wire_array
+from handrail.inbox.channel import Channel
 
 RETRY_SECONDS = 0.5  # after a failed attempt nobody tries sooner
 
@@ -27,11 +27,13 @@ class IngressConnection:
         """Connect to `dsn` when first needed; `patience`: seconds for connecting or a statement."""
         self._dsn = dsn
         self._patience = patience
-        self._connection: psycopg.AsyncConnection[tuple[Any, ...]] | None = None
+        self._channel: Channel | None = None
         self._not_before = 0.0
 
-    async def fetch(self, query: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
+    async def fetch(self, statement: bytes, parameters: Sequence[bytes]) -> list[tuple[Any, ...]]:
         """Run a statement, which may be run twice, and return its rows.
+
+        Parameters are `$1` and so on, in PostgreSQL's binary format.
 
         Raises:
             DatabaseAway: no connection, or it was lost, or no room or no time for the statement.
@@ -40,7 +42,7 @@ class IngressConnection:
         """
         try:
             async with asyncio.timeout(self._patience):
-                return await self._fetch_again(query, parameters)
+                return await self._fetch_again(statement, parameters)
         except TimeoutError as error:
             await self.close()
             raise DatabaseAway(f"no answer within {self._patience:g} seconds") from error
@@ -51,42 +53,34 @@ class IngressConnection:
                 await self.close()
             raise DatabaseAway(str(error).partition("\n")[0]) from error
 
-    async def _fetch_again(self, query: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
+    async def _fetch_again(
+        self, statement: bytes, parameters: Sequence[bytes]
+    ) -> list[tuple[Any, ...]]:
         """Run it; over a new connection if the old one was lost, as all of ours may be repeated."""
-        is_new = self._connection is None
-        try:
-            return await self._fetch(query, parameters)
-        except psycopg.OperationalError:
-            if is_new or not self._is_lost():
-                raise
+        channel = self._channel
+        if channel is not None:
+            try:
+                return await channel.fetch(statement, parameters)
+            except psycopg.OperationalError:
+                if not channel.is_lost:
+                    raise
             await self.close()
-            return await self._fetch(query, parameters)
-
-    async def _fetch(self, query: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
-        connection = self._connection or await self._connect()
-        cursor = connection.cursor(binary=True)
-        await cursor.execute(query.encode(), parameters)
-        return await cursor.fetchall()
+        channel = await self._connect()
+        return await channel.fetch(statement, parameters)
 
     def _is_lost(self) -> bool:
-        return self._connection is not None and self._connection.broken
+        return self._channel is not None and self._channel.is_lost
 
-    async def _connect(self) -> psycopg.AsyncConnection[tuple[Any, ...]]:
+    async def _connect(self) -> Channel:
         if time.monotonic() < self._not_before:
             raise DatabaseAway("could not connect a moment ago")
         self._not_before = time.monotonic() + RETRY_SECONDS
-        try:
-            connection = await psycopg.AsyncConnection.connect(
-                self._dsn, autocommit=True, prepare_threshold=None
-            )
-        except psycopg.OperationalError as error:
-            raise DatabaseAway(str(error).partition("\n")[0]) from error
-        register_wire_array(connection)
-        self._connection = connection
-        return connection
+        connection = await psycopg.AsyncConnection.connect(self._dsn, autocommit=True)
+        self._channel = Channel(connection)
+        return self._channel
 
     async def close(self) -> None:
         """Close; the next statement connects anew."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            await connection.close()
+        channel, self._channel = self._channel, None
+        if channel is not None:
+            await channel.close()

@@ -13,6 +13,7 @@ import psycopg
 
 from handrail.core.crypto import CannotDecrypt, Keyring, Place
 from handrail.inbox.connection import DatabaseAway, IngressConnection
+from handrail.inbox.wire import TEXT_OID, encode_array
 
 logger = logging.getLogger(__name__)
 
@@ -21,9 +22,9 @@ FRESH_SECONDS = 2.0
 _LONGEST_KEY = 127
 _MOST_KNOWN = 10_000
 
-_FIND = """
+_FIND = b"""
 select id, key, scheme, secret, previous_secret, previous_secret_ends_at
-from webhook_endpoints where key = any (%b)
+from webhook_endpoints where key = any ($1::text[])
 """
 
 
@@ -73,7 +74,7 @@ class Endpoints:
         Raises:
             DatabaseAway: try again later.
         """
-        if len(key) > _LONGEST_KEY or not key.isascii() or not key.isprintable():
+        if len(key) > _LONGEST_KEY or not key.isascii() or not key.replace("-", "").isalnum():
             return None
         answer = self._wanted.get(key)
         if answer is None:
@@ -87,7 +88,8 @@ class Endpoints:
         while self._wanted:
             wanted, self._wanted = self._wanted, {}
             try:
-                rows = await self._connection.fetch(_FIND, [list(wanted)])
+                keys = encode_array(TEXT_OID, [key.encode() for key in wanted])
+                rows = await self._connection.fetch(_FIND, [keys])
             except (DatabaseAway, psycopg.Error) as error:
                 away = DatabaseAway("the endpoints cannot be read")
                 away.__cause__ = error

@@ -16,10 +16,13 @@ import psycopg
 from handrail.inbox.connection import DatabaseAway, IngressConnection
 from handrail.inbox.wire import (
     BYTEA_OID,
+    INT4_OID,
     TEXT_OID,
     TIMESTAMPTZ_OID,
     UUID_OID,
     encode_array,
+    encode_integer,
+    encode_text,
     encode_time,
 )
 
@@ -32,10 +35,10 @@ AWAY, REFUSED = "a", "x"
 _COUNTED = "k"
 _COUNT_SECONDS = 1.0
 
-_STORE = """select store_webhook_events(
-%b::uuid[], %b::text[], %b::bytea[], %b::text[], %b::timestamptz[], '{}', '{}', '{}', '{}')"""
-_COUNT = """select store_webhook_events(
-'{}', '{}', '{}', '{}', '{}', %b::uuid[], %b::integer[], %b::text[], %b::integer[])"""
+_STORE = b"""select store_webhook_events(
+$1::uuid[], $2::text[], $3::bytea[], $4::text[], $5::timestamptz[], '{}', '{}', '{}', '{}')"""
+_COUNT = b"""select store_webhook_events(
+'{}', '{}', '{}', '{}', '{}', $1::uuid[], $2::integer[], $3::text[], $4::integer[])"""
 
 
 class Overloaded(Exception):
@@ -208,10 +211,10 @@ class EventStore:
         counts, self._counts = self._counts, {}
         values = counts.values()
         columns = [
-            list(counts),
-            [count.refused for count in values],
-            [count.reason for count in values],
-            [count.repeated for count in values],
+            encode_array(UUID_OID, [endpoint_id.bytes for endpoint_id in counts]),
+            encode_array(INT4_OID, [encode_integer(count.refused) for count in values]),
+            encode_array(TEXT_OID, [encode_text(count.reason, 200) for count in values]),
+            encode_array(INT4_OID, [encode_integer(count.repeated) for count in values]),
         ]
         try:
             rows = await self._connection.fetch(_COUNT, columns)

@@ -11,7 +11,7 @@ from psycopg import pq
 from psycopg.abc import AdaptContext, Buffer
 from psycopg.adapt import Dumper
 
-BYTEA_OID, TEXT_OID, FLOAT8_OID, TIMESTAMPTZ_OID, UUID_OID = 17, 25, 701, 1184, 2950
+BYTEA_OID, INT4_OID, TEXT_OID, FLOAT8_OID, TIMESTAMPTZ_OID, UUID_OID = 17, 23, 25, 701, 1184, 2950
 
 _pack_head = struct.Struct(
     "!iiIii"
@@ -56,6 +56,11 @@ def encode_array(element_oid: int, values: Sequence[bytes | None]) -> WireArray:
 def encode_time(moment: datetime | None) -> bytes | None:
     """A timestamptz: microseconds since 2000."""
     return None if moment is None else _pack_long(round((moment.timestamp() - _EPOCH) * 1_000_000))
+
+
+def encode_integer(number: int) -> bytes:
+    """An integer of 4 bytes, the largest one if it is larger."""
+    return _pack_length(min(number, 2**31 - 1))
 
 
 def encode_float(number: float | None) -> bytes | None:
