@@ -1,6 +1,5 @@
 """The practice partners as providers of a test's organization."""
 
-from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -9,12 +8,16 @@ from tests.sandbox.partners import CONTRACTS
 from tests.sandbox.process import Sandbox
 
 
-@dataclass(frozen=True, slots=True)
 class Campus:
-    """Joins one organization with one sandbox."""
+    """Joins one organization with one sandbox, which other tests have asked things before."""
 
-    world: World
-    sandbox: Sandbox
+    def __init__(self, world: World, sandbox: Sandbox) -> None:
+        self.world = world
+        self.sandbox = sandbox
+        self._before = {
+            name: max((each["number"] for each in sandbox.list_all(name)), default=0)
+            for name in ("ledger", "enrollments")
+        }
 
     def add_provider(self, slug: str) -> UUID:
         key, organization = CONTRACTS[slug].credentials.values()
@@ -34,12 +37,22 @@ class Campus:
         order = {"partner": slug, "on": on, "kind": kind, "times": times}
         self.sandbox.control("POST", "faults", order)
 
+    def read_ledger(self, slug: str) -> list[dict[str, Any]]:
+        """What the partner was asked."""
+        return self._list("ledger", slug)
+
     def list_ledger(self, slug: str) -> list[tuple[str, str, str]]:
         """What the partner was asked: operation, outcome, and the status the client got."""
         return [
             (each["operation"], each["outcome"], each["answered"])
-            for each in self.sandbox.list_all("ledger", partner=slug)
+            for each in self.read_ledger(slug)
         ]
 
     def list_enrollments(self, slug: str) -> list[dict[str, Any]]:
-        return self.sandbox.list_all("enrollments", partner=slug)
+        return self._list("enrollments", slug)
+
+    def _list(self, name: str, slug: str) -> list[dict[str, Any]]:
+        before = self._before[name]
+        return [
+            each for each in self.sandbox.list_all(name, partner=slug) if each["number"] > before
+        ]

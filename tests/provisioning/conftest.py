@@ -1,5 +1,4 @@
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from pytest_django import Settings
@@ -37,15 +36,18 @@ def quick(settings: Settings) -> None:
     settings.HANDRAIL_CALL_TIMEOUT_SECONDS = 1.0
 
 
-@pytest.fixture
-def sandbox(tmp_path: Path, settings: Settings) -> Iterator[Sandbox]:
+@pytest.fixture(scope="session")
+def practice_partners(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     """The practice partners as a process of their own; nobody studies unless told."""
-    sandbox = Sandbox(tmp_path, make_config({}, faults=_FAULTS)).start()
-    settings.HANDRAIL_ALLOWED_PRIVATE_HOSTS = frozenset({("127.0.0.1", sandbox.port)})
+    folder = tmp_path_factory.mktemp("sandbox")
+    sandbox = Sandbox(folder, make_config({}, faults=_FAULTS)).start()
     yield sandbox
     sandbox.stop()
 
 
 @pytest.fixture
-def campus(world: World, sandbox: Sandbox) -> Campus:
-    return Campus(world, sandbox)
+def campus(world: World, practice_partners: Sandbox, settings: Settings) -> Iterator[Campus]:
+    """The practice partners as providers; a test sees only what it asked of them itself."""
+    settings.HANDRAIL_ALLOWED_PRIVATE_HOSTS = frozenset({("127.0.0.1", practice_partners.port)})
+    yield Campus(world, practice_partners)
+    practice_partners.control("DELETE", "faults")
