@@ -20,6 +20,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         super().connection_made(transport)
         self._head_timer: asyncio.TimerHandle | None = None
         self._expect_head()
+        self._start_head_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the timer."""
@@ -45,6 +46,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         """Feed the parser and look whether the head has grown too long."""
         super().data_received(data)
         if self._reading_head and not self.transport.is_closing():
+            # Only here: most heads arrive whole, and a timer for each would cost more than reading it.
+            self._start_head_timer()
             self._head_size += len(data)
             if self._head_size > HEAD_LIMIT:
                 self._answer_and_close(b"431 Request Header Fields Too Large")
@@ -52,8 +55,10 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def _expect_head(self) -> None:
         self._reading_head = True
         self._head_size = 0
-        self._cancel_head_timer()
-        self._head_timer = self.loop.call_later(HEAD_SECONDS, self._give_up)
+
+    def _start_head_timer(self) -> None:
+        if self._head_timer is None:
+            self._head_timer = self.loop.call_later(HEAD_SECONDS, self._give_up)
 
     def _give_up(self) -> None:
         if not self.transport.is_closing():
