@@ -1,8 +1,8 @@
 import django.db.models.deletion
 import django.db.models.functions.datetime
-import handrail.core.fields
 from django.db import migrations, models
 
+import handrail.core.fields
 from handrail.core.migrations_sql import LoadSQL
 
 

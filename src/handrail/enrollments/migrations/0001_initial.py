@@ -1,7 +1,7 @@
 import django.db.models.functions.datetime
-import handrail.core.fields
 from django.db import migrations, models
 
+import handrail.core.fields
 from handrail.core.migrations_sql import LoadSQL
 
 
