@@ -200,7 +200,9 @@ class EventStore:
             ],
         )
         letters: str = rows[0][0]
-        self._settle(batch, letters)
+        # Soon, not now: first the next batch goes out, then the senders of this one are answered
+        # while the database works.
+        self._loop.call_soon(self._settle, batch, letters)
         if SEEN in letters:
             for message, letter in zip(batch, letters, strict=True):
                 if letter == SEEN:
