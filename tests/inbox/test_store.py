@@ -7,6 +7,7 @@ from uuid import UUID
 
 import pytest
 
+from handrail.inbox.connection import RETRY_SECONDS
 from tests.databases import Database
 from tests.inbox.conftest import Serve
 from tests.inbox.server import DatabaseProxy, Server
@@ -91,6 +92,66 @@ def test_messages_that_arrive_together_are_one_transaction(
     )
     assert [size for size, _ in batches] == [1, 1, 29]
     assert batches[2][1] == [f"{number:02}" for number in range(1, 30)]
+
+
+def test_a_batch_that_is_larger_than_the_socket_takes_at_once(
+    world: World, serve: Serve, proxy: DatabaseProxy, proxied: str
+) -> None:
+    world.make_endpoint(scheme="hmac-sha256-hex")
+    ingress = serve(dsn=proxied)
+    ingress.post("milady", BODY, sign_hex(BODY, "first"))
+    proxy.stall()
+    bodies = [b"%d" % number * 1_000_000 for number in range(10)]
+    with ThreadPoolExecutor(11) as pool:
+        futures = [pool.submit(ingress.post, "milady", BODY, sign_hex(BODY, "opener"))]
+        time.sleep(0.1)
+        futures += [pool.submit(ingress.post, "milady", body, sign_hex(body)) for body in bodies]
+        time.sleep(0.5)
+        proxy.flow()
+        assert {future.result().status for future in futures} == {202}
+
+    assert {body for (body,) in world.events("body")} == {BODY, *bodies}
+
+
+def test_a_connection_that_was_lost_while_idle_is_not_noticed_by_a_sender(
+    world: World, ingress: Server
+) -> None:
+    world.make_endpoint(scheme="hmac-sha256-hex")
+    for number in range(3):
+        body = b"%d" % number
+        assert ingress.post("milady", body, sign_hex(body)).status == 202
+        world.admin.execute(
+            "select pg_terminate_backend(pid, 5000) from pg_stat_activity"
+            " where usename = 'handrail_ingress'"
+        )
+        time.sleep(RETRY_SECONDS)
+
+    assert world.events("body") == [(b"0",), (b"1",), (b"2",)]
+
+
+def test_a_connection_that_is_lost_in_the_middle_of_a_batch_is_made_again(
+    world: World, ingress: Server, database: Database
+) -> None:
+    world.make_endpoint(scheme="hmac-sha256-hex")
+    ingress.post("milady", BODY, sign_hex(BODY, "first"))
+    time.sleep(RETRY_SECONDS)
+    with database.connect("superuser", autocommit=False) as other:
+        # The same id in another transaction: the batch waits for its end.
+        other.execute(
+            "insert into webhook_events (endpoint_id, event_id, digest)"
+            " select id, 'second', '' from webhook_endpoints"
+        )
+        with ThreadPoolExecutor(1) as pool:
+            future = pool.submit(ingress.post, "milady", BODY, sign_hex(BODY, "second"))
+            time.sleep(0.3)
+            world.admin.execute(
+                "select pg_terminate_backend(pid, 5000) from pg_stat_activity"
+                " where usename = 'handrail_ingress' and wait_event_type = 'Lock'"
+            )
+            other.rollback()
+            assert future.result().status == 202
+
+    assert world.events("event_id") == [("first",), ("second",)]
 
 
 def test_a_lock_on_organization_and_endpoint_holds_up_no_message(
