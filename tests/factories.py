@@ -297,11 +297,12 @@ class World:
         event.setdefault("cause_id", uuid4())
         if by == "account":
             event["course_code"] = course.code
-            event["account_external_id"] = self.value(
+            known = self.column(
                 "select external_id from partner_accounts where learner_id = %s and provider_id = %s",
                 learner.id,
                 course.provider.id,
             )
+            event["account_external_id"] = known[0] if known else None
             return event
         newest = self.admin.execute(
             "select id, external_enrollment_id from partner_lms_enrollments "

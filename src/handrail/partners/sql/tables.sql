@@ -20,6 +20,11 @@ create table partner_lms_providers (
 );
 call protect_tenant_table('partner_lms_providers');
 grant insert, update on partner_lms_providers to handrail_worker;
+-- Credentials are sealed; reports have no use for them even so.
+revoke select on partner_lms_providers from handrail_readonly;
+grant select (id, organization_id, slug, name, adapter, mode, base_url, link_url, settings, offers_lookup, offers_unenroll,
+              offers_progress, archived_at, created_at)
+  on partner_lms_providers to handrail_readonly;
 
 create table partner_lms_courses (
   id uuid primary key default uuidv7(),
