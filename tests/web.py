@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from http.cookies import SimpleCookie
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -19,6 +20,7 @@ from urllib.parse import urlencode
 import pytest
 from pytest_django import DjangoDbBlocker
 from selenium import webdriver
+from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
@@ -28,6 +30,7 @@ from tests.cast import PASSWORD, Person, School
 from tests.databases import Database
 from tests.factories import World
 from tests.needs import require_program
+from tests.scripted_partner import ScriptedPartner, run_scripted_partner
 
 WIDTHS = (1280, 360)
 
@@ -45,25 +48,64 @@ class Answer:
         return self.body.decode()
 
 
+class Visitor:
+    """Somebody who asks the site without a browser, keeping cookies as one does."""
+
+    def __init__(self, site: "Site") -> None:
+        self._site = site
+        self._cookies: dict[str, str] = {}
+
+    def sign_in(self, person: Person) -> "Visitor":
+        self.get("/accounts/login/")
+        answer = self.post("/accounts/login/", login=person.email, password=PASSWORD)
+        assert (answer.status, answer.headers["location"]) == (302, "/")
+        return self
+
+    def get(self, path: str) -> Answer:
+        return self._ask("GET", path, None)
+
+    def post(self, path: str, **form: str) -> Answer:
+        """Send a form, with the token that stands in each of our forms."""
+        if "csrf" not in self._cookies:
+            self.get("/accounts/login/")
+        return self._ask(
+            "POST", path, urlencode({"csrfmiddlewaretoken": self._cookies["csrf"], **form})
+        )
+
+    def _ask(self, method: str, path: str, body: str | None) -> Answer:
+        connection = http.client.HTTPConnection("127.0.0.1", self._site.port, timeout=30)
+        headers = {"Host": f"localhost:{self._site.port}"}
+        headers["Cookie"] = "; ".join(f"{name}={value}" for name, value in self._cookies.items())
+        if body is not None:
+            headers["Content-Type"] = "application/x-www-form-urlencoded"
+        with contextlib.closing(connection):
+            connection.request(method, path, body=body, headers=headers)
+            response = connection.getresponse()
+            for name, morsel in SimpleCookie(
+                "\n".join(response.headers.get_all("Set-Cookie", []))
+            ).items():
+                self._cookies[name] = morsel.value
+            found = {name.lower(): value for name, value in response.getheaders()}
+            return Answer(response.status, found, response.read())
+
+
 @dataclass(frozen=True, slots=True)
 class Site:
     """The web process; it works on the database of the `database` fixture."""
 
     address: str
     port: int
+    partner: ScriptedPartner
+    """A partner that the process may call."""
+    log: Path
 
-    def ask(self, path: str, *, cookies: str = "", **form: str) -> Answer:
-        """Ask for a page, or send a form, without a browser."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
-        headers = {"Host": f"localhost:{self.port}", "Cookie": cookies}
-        with contextlib.closing(connection):
-            if form:
-                headers["Content-Type"] = "application/x-www-form-urlencoded"
-            method, body = ("POST", urlencode(form)) if form else ("GET", None)
-            connection.request(method, path, body=body, headers=headers)
-            response = connection.getresponse()
-            found = {name.lower(): value for name, value in response.getheaders()}
-            return Answer(response.status, found, response.read())
+    def read_log(self) -> str:
+        """What the process has written since it started."""
+        return self.log.read_text()
+
+    def visit(self) -> Visitor:
+        """Somebody new."""
+        return Visitor(self)
 
 
 @pytest.fixture(scope="session")
@@ -76,39 +118,32 @@ def site(
     with django_db_blocker.unblock():
         server = servers.get(request.config.getoption("--pg"))
     port = find_free_port()
-    environment = server.environment("web") | {
-        "HANDRAIL_BIND": f"127.0.0.1:{port}",
-        "HANDRAIL_BASE_URL": f"http://localhost:{port}",
-        "HANDRAIL_ALLOWED_PRIVATE_HOSTS": ",".join(f"127.0.0.1:{each}" for each in PARTNER_PORTS),
-        "HANDRAIL_CALL_TIMEOUT_SECONDS": "5",
-    }
     log = tmp_path_factory.mktemp("web") / "log"
-    with (
-        log.open("w") as written,
-        subprocess.Popen(
-            [sys.executable, "-m", "handrail.config.cli", "web"], env=environment, stderr=written
-        ) as process,
-    ):
-        site = Site(f"http://localhost:{port}", port)
-        try:
-            _wait_until_up(site, process, log)
-            yield site
-        finally:
-            process.terminate()
-            process.wait(20)
+    with run_scripted_partner() as partner, log.open("w") as written:
+        environment = server.environment("web") | {
+            "HANDRAIL_BIND": f"127.0.0.1:{port}",
+            "HANDRAIL_BASE_URL": f"http://localhost:{port}",
+            "HANDRAIL_ALLOWED_PRIVATE_HOSTS": f"127.0.0.1:{partner.port}",
+            "HANDRAIL_CALL_TIMEOUT_SECONDS": "3",
+        }
+        command = [sys.executable, "-m", "handrail.config.cli", "web"]
+        with subprocess.Popen(command, env=environment, stderr=written) as process:
+            site = Site(f"http://localhost:{port}", port, partner, log)
+            try:
+                _wait_until_up(site, process)
+                yield site
+            finally:
+                process.terminate()
+                process.wait(20)
 
 
-PARTNER_PORTS = (47321, 47322)
-"""Ports at which a test may play a partner that the web process calls."""
-
-
-def _wait_until_up(site: Site, process: subprocess.Popen[bytes], log: Path) -> None:
+def _wait_until_up(site: Site, process: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + 60
     while True:
         with contextlib.suppress(OSError):
-            site.ask("/healthz")
+            site.visit().get("/healthz")
             return
-        assert process.poll() is None, log.read_text()
+        assert process.poll() is None, site.read_log()
         assert time.monotonic() < deadline
         time.sleep(0.05)
 
@@ -162,7 +197,9 @@ class Browser:
         raise AssertionError(f"{words!r} is not on {self.path}: {self.text}")
 
     def wait_for(self, condition: Any, *, seconds: float = 10) -> None:
-        WebDriverWait(self.driver, seconds).until(lambda _: condition())
+        # A page that is just being left has elements that are gone a moment later.
+        gone = (StaleElementReferenceException,)
+        WebDriverWait(self.driver, seconds, ignored_exceptions=gone).until(lambda _: condition())
 
     def find_faults(self) -> list[str]:
         """What is wrong with the page that is open: scrolls sideways, or the policy refused something."""
