@@ -24,6 +24,7 @@ from handrail.config.examples import find_example
 from handrail.config.installation import LocalInstallation
 from handrail.config.run import is_ready
 from handrail.config.sandbox_setup import SandboxPlan, Study, read_control_token, set_up_sandbox
+from handrail.enrollments.batches import Finding
 from handrail.enrollments.roster import import_roster
 from handrail.organizations.models import Organization
 from handrail.programs.catalog import import_catalog
@@ -143,19 +144,20 @@ class Director:
             self._import(file)
 
     def _import(self, file: Path) -> None:
-        findings: list[str] = []
+        findings: list[Finding] = []
         with file.open("rb") as stream:
             report = import_roster(
                 stream,
                 organization=self._organization,
-                tell=lambda finding: findings.append(str(finding)),
+                tell=findings.append,
                 start_all_now=True,
             )
-        self._intake.add(report)
+        self._intake.add(report, findings)
         taken, refused = report.rows_taken, report.rows_refused
         self._display.say(f"{file.name}: {taken} rows taken, {refused} refused.")
         for finding in findings:
-            self._display.say(f"  {finding}")
+            if finding.kind == "kept":
+                self._display.say(f"  {finding}")
 
     async def _play(self) -> tuple[Snapshot, list[str]]:
         """Go round until everything is over or nothing moves any more.

@@ -2,7 +2,8 @@
 
 import shutil
 import time
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from handrail.config.demo.certificates import export_certificates
@@ -14,6 +15,7 @@ from handrail.config.demo.figures import (
     read_counts,
 )
 from handrail.config.demo.state import Snapshot, describe_stuck
+from handrail.enrollments.batches import Finding
 from handrail.enrollments.promises import check_promises
 from handrail.enrollments.roster import RosterReport
 
@@ -24,13 +26,18 @@ MOST_SHOWN = 20
 class Intake:
     """What the rosters came to."""
 
+    people: int = 0
     taken: int = 0
     refused: int = 0
+    reasons: list[str] = field(default_factory=list)
+    """Why rows were refused."""
 
-    def add(self, report: RosterReport) -> None:
+    def add(self, report: RosterReport, findings: Iterable[Finding]) -> None:
         """Count one file."""
+        self.people += report.people_added
         self.taken += report.rows_taken
         self.refused += report.rows_refused
+        self.reasons += [str(each) for each in findings if each.kind == "refused"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +82,7 @@ def conclude(
         seconds=round(time.monotonic() - began, 1),
     )
     summary.write(folder / "summary.json")
-    lines = _describe(summary, folder)
+    lines = _describe(summary, folder, intake)
     if summary.violations:
         told = [f"promise {each.promise}: {each}" for each in broken] + differences
         lines += ["", "Not as it should be:", *(f"  {each}" for each in told[:MOST_SHOWN])]
@@ -84,23 +91,25 @@ def conclude(
     return Ending(summary.is_good, lines)
 
 
-def _describe(summary: Summary, folder: Path) -> list[str]:
+def _describe(summary: Summary, folder: Path, intake: Intake) -> list[str]:
     slowest = find_slowest_partner()
     median, p99 = summary.advance_ms_p50, summary.advance_ms_p99
     advance = "no call followed a webhook"
     if median is not None:
         advance = f"{median} ms median, {p99} ms 99th percentile, to the next partner's call"
     received, repeated = summary.webhooks_received, summary.webhooks_repeated
-    rows = {
-        "Rows": f"{summary.rows_taken} taken, {summary.rows_refused} refused",
-        "Enrollments": f"{summary.completed} of {summary.enrollments} completed",
-        "Steps": f"{summary.steps_advanced} completed",
-        "Webhooks": f"{received} received, {repeated} more that were repeats",
-        "From webhook": advance,
-        "Slowest": f"{slowest[0]}, {slowest[1]:.1f} s a step (median)" if slowest else "nobody",
-        "Cases": f"{summary.resolved_by_person} settled by the case manager",
-        "Promises": f"{summary.violations} violations",
-        "Certificates": f"{summary.certificates} in {folder / 'certificates'}",
-        "Time": f"{summary.seconds} s",
-    }
-    return ["", *(f"{name:<13} {value}" for name, value in rows.items())]
+    taken, refused = summary.rows_taken, summary.rows_refused
+    rows = [
+        ("People", f"{intake.people}, by {taken} rows taken; {refused} rows refused:"),
+        *(("", f"  {reason}") for reason in intake.reasons[:MOST_SHOWN]),
+        ("Enrollments", f"{summary.completed} of {summary.enrollments} completed"),
+        ("Steps", f"{summary.steps_advanced} completed"),
+        ("Webhooks", f"{received} received, {repeated} more that were repeats"),
+        ("From webhook", advance),
+        ("Slowest", f"{slowest[0]}, {slowest[1]:.1f} s a step (median)" if slowest else "nobody"),
+        ("Cases", f"{summary.resolved_by_person} settled by the case manager"),
+        ("Promises", f"{summary.violations} violations"),
+        ("Certificates", f"{summary.certificates} in {folder / 'certificates'}"),
+        ("Time", f"{summary.seconds} s"),
+    ]
+    return ["", *(f"{name:<13} {value}" for name, value in rows)]
