@@ -10,19 +10,12 @@ import pytest
 from django.db import Error, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
-from handrail.inbox.actions import (
-    create_partner_endpoint,
-    dismiss_conflict,
-    ignore_events,
-    replay_events,
-    set_endpoint_secret,
-)
+from handrail.inbox.actions import dismiss_conflict, ignore_events, replay_events
 from handrail.inbox.models import WebhookEvent
 from handrail.inbox.queries import Body, EventSearch, get_event, list_events, read_body, show_body
 from tests.databases import Database
-from tests.inbox.conftest import Serve
 from tests.inbox.server import Server
-from tests.inbox.world import KEYRING, OTHER_SECRET, SECRET, Endpoint, World, claims, sign_hex
+from tests.inbox.world import Endpoint, World, claims, sign_hex
 
 
 @pytest.fixture
@@ -242,46 +235,3 @@ def test_a_conflict_is_dismissed_once(world: World, ingress: Server) -> None:
     assert world.value("select count(*) from attention_items where resolved_at is null") == 0
     with pytest.raises(Error):
         dismiss_conflict(conflict.id, reason="again")
-
-
-def test_an_address_is_the_slug_of_the_first_provider_of_that_name(world: World) -> None:
-    def create(organization: UUID, slug: str) -> str:
-        provider = world.value(
-            "insert into partner_lms_providers (organization_id, slug, name, adapter, mode)"
-            " values (%s, 'milady', 'Milady', 'milady', 'api') returning id",
-            organization,
-        )
-        return create_partner_endpoint(
-            organization_id=organization,
-            organization_slug=slug,
-            provider_id=provider,
-            provider_slug="milady",
-            scheme="standard-webhooks",
-        ).key
-
-    assert create(world.alice, "alice") == "milady"
-    assert create(world.charlie, "charlie") == "charlie-milady"
-
-
-def test_a_secret_that_was_set_counts_and_the_one_before_for_a_while(
-    world: World, serve: Serve
-) -> None:
-    endpoint = world.make_endpoint(scheme="hmac-sha256-hex", secret=None)
-    set_endpoint_secret(
-        endpoint.id, SECRET.encode(), keyring=KEYRING, keep_previous=timedelta(hours=1)
-    )
-    assert serve().post("milady", b"1", sign_hex(b"1")).status == 202
-
-    set_endpoint_secret(
-        endpoint.id, OTHER_SECRET.encode(), keyring=KEYRING, keep_previous=timedelta(hours=1)
-    )
-    fresh = serve()
-    assert fresh.post("milady", b"2", sign_hex(b"2")).status == 202
-    assert fresh.post("milady", b"3", sign_hex(b"3", secret=OTHER_SECRET)).status == 202
-
-    set_endpoint_secret(endpoint.id, b"another", keyring=KEYRING, keep_previous=timedelta())
-    fresh = serve()
-    assert fresh.post("milady", b"4", sign_hex(b"4", secret=OTHER_SECRET)).status == 401
-    assert fresh.post("milady", b"4", sign_hex(b"4", secret="another")).status == 202
-    with pytest.raises(LookupError):
-        set_endpoint_secret(world.alice, b"x", keyring=KEYRING, keep_previous=timedelta())

@@ -1,18 +1,13 @@
-"""What people and commands do with endpoints and stored messages.
+"""What people and commands do with stored messages.
 
 Each runs in the caller's transaction, as its database role and claims allow.
 """
 
 from collections.abc import Sequence
-from datetime import timedelta
 from typing import Literal
 from uuid import UUID
 
 from django.db import connection
-
-from handrail.core.crypto import Keyring
-from handrail.inbox.endpoints import locate_secret
-from handrail.inbox.models import WebhookEndpoint
 
 
 def replay_events(events: Sequence[UUID], *, reason: str) -> None:
@@ -51,63 +46,3 @@ def dismiss_conflict(conflict: UUID, *, reason: str) -> None:
     """
     with connection.cursor() as cursor:
         cursor.execute("select dismiss_webhook_conflict(%s, %s)", [conflict, reason])
-
-
-def create_partner_endpoint(
-    *,
-    organization_id: UUID,
-    organization_slug: str,
-    provider_id: UUID,
-    provider_slug: str,
-    scheme: str | None,
-) -> WebhookEndpoint:
-    """Give a provider its address: its slug, or organization-slug where that is taken.
-
-    As the service role. Without a scheme the address answers 404.
-    """
-    keys = [provider_slug, f"{organization_slug}-{provider_slug}"]
-    with connection.cursor() as cursor:
-        for key in keys:
-            cursor.execute(
-                "insert into webhook_endpoints (key, kind, scheme, organization_id, provider_id) "
-                "values (%s, 'partner', %s, %s, %s) on conflict (key) do nothing returning id",
-                [key, scheme, organization_id, provider_id],
-            )
-            if row := cursor.fetchone():
-                return WebhookEndpoint.objects.get(pk=row[0])
-    raise ValueError(f"the addresses {' and '.join(keys)} are taken")
-
-
-def set_endpoint_secret(
-    endpoint_id: UUID, secret: bytes, *, keyring: Keyring, keep_previous: timedelta
-) -> None:
-    """Set an endpoint's secret; the one before counts for `keep_previous` longer (0: not at all).
-
-    As the service role.
-
-    Raises:
-        LookupError: there is no such endpoint.
-        CannotDecrypt: the secret before cannot be opened, so it cannot be kept.
-    """
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "select secret from webhook_endpoints where id = %s for no key update", [endpoint_id]
-        )
-        row = cursor.fetchone()
-        if row is None:
-            raise LookupError(f"there is no endpoint {endpoint_id}")
-        previous = None
-        if row[0] is not None and keep_previous:
-            before = keyring.decrypt(bytes(row[0]), place=locate_secret(endpoint_id, "secret"))
-            previous = keyring.encrypt(before, place=locate_secret(endpoint_id, "previous_secret"))
-        cursor.execute(
-            "update webhook_endpoints set secret = %s, previous_secret = %s, previous_secret_ends_at = "
-            "case when %s then now() + %s * interval '1 second' end where id = %s",
-            [
-                keyring.encrypt(secret, place=locate_secret(endpoint_id, "secret")),
-                previous,
-                previous is not None,
-                keep_previous.total_seconds(),
-                endpoint_id,
-            ],
-        )
