@@ -278,7 +278,7 @@ class _Call:
         return self.end(
             "needs_person",
             cause="undecidable",
-            error=f"The partner may have done it; look there. What happened: {reason}.",
+            error=f"The partner may have done it; look there. What happened: {reason.rstrip('. ')}.",
             uncertain=True,
         )
 

@@ -134,7 +134,7 @@ def tell_staff(step: Step | None) -> str:
     if step is None:
         return "Has to choose an elective"
     if step.status == "failed":
-        reason = f": {step.error_message}" if step.error_message else ""
+        reason = f": {step.error_message.rstrip('. ')}" if step.error_message else ""
         return f"Failed{reason}. Try again, or waive it"
     if step.call is not None and step.run_status != "active":
         return _tell_staff_call(step.call, step.provider_name)

@@ -206,7 +206,7 @@ begin
            or v_event.kind = 'course.failed' and v_run.status = 'completed'
               and coalesce(v_event.occurred_at, v_event.received_at, now()) > v_run.completed_at then
         perform open_attention(v_run.organization_id, 'completion_revoked', v_run.id,
-          'The partner took a completion back' || coalesce(': ' || nullif(v_event.reason, ''), '')
+          'The partner took a completion back' || coalesce(': ' || nullif(rtrim(v_event.reason, '. '), ''), '')
           || '. Reopen the step or keep the completion.', '{}', v_enrollment, v_run.provider_id);
       when v_event.kind in ('course.completed', 'course.failed') then
         perform close_attention('run', v_run.id, 'the partner reported a result');
