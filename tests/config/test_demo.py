@@ -1,5 +1,6 @@
 """`handrail demo` as a person at a terminal meets it."""
 
+import csv
 import json
 import os
 import shutil
@@ -13,6 +14,7 @@ import pytest
 
 from handrail.config.demo.certificates import make_file_name
 from handrail.config.demo.figures import pick_percentile
+from handrail.config.demo.learners import write_invented_roster
 from handrail.config.installation import open_local_installation
 from tests.demos import EXAMPLE, PLAIN, Demo, pick_constant, start_demo
 
@@ -120,15 +122,6 @@ def test_partners_that_fail_change_nothing_of_the_end(folder: Path) -> None:
 
 
 @pytest.mark.slow
-def test_invented_learners_are_spread_over_the_programs(folder: Path) -> None:
-    with start_demo(folder, "study_seconds=0.5, learners=20") as demo:
-        assert demo.wait() == 0, demo.text
-    expected = {"rows_taken": 83, "enrollments": 82, "completed": 82, "certificates": 82}
-    steps = {"steps_advanced": EXAMPLE["steps_advanced"] + 4 * (4 + 5 + 4 + 3 + 2)}
-    assert pick_constant(demo.read_summary()) == EXAMPLE | expected | steps
-
-
-@pytest.mark.slow
 def test_ctrl_c_stops_everything_and_a_killed_demo_leaves_nothing_in_the_way(folder: Path) -> None:
     with start_demo(folder) as killed:
         killed.wait_for_steps(1)
@@ -147,6 +140,7 @@ def test_ctrl_c_stops_everything_and_a_killed_demo_leaves_nothing_in_the_way(fol
         assert [name for name, pid in children.items() if Path(f"/proc/{pid}").exists()] == []
 
 
+@pytest.mark.slow
 def test_whoever_is_stuck_is_named_with_the_reason(folder: Path) -> None:
     with start_demo(folder, "study_seconds=0, stuck_seconds=3") as demo:
         assert demo.wait() == 1
@@ -175,6 +169,15 @@ def test_a_port_in_use_is_said_before_anything_is_made(folder: Path) -> None:
     assert done.returncode == 1
     assert f"Port {port} of 127.0.0.1 is in use" in done.stderr
     assert not (folder / "var").exists()
+
+
+def test_invented_learners_are_spread_over_the_programs(tmp_path: Path) -> None:
+    roster = tmp_path / "invented.csv"
+    write_invented_roster(roster, count=7, programs=["barber", "esthetics"], seed=1)
+    with roster.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["program"] for row in rows] == ["barber", "esthetics"] * 3 + ["barber"]
+    assert len({row["email"] for row in rows}) == 7
 
 
 @pytest.mark.parametrize(
