@@ -19,6 +19,7 @@ from handrail.console.decisions import (
     offer,
 )
 from handrail.console.views.common import make_page_urls, render_page
+from handrail.enrollments.actions import dismiss_attention
 from handrail.enrollments.queries.attention import (
     AttentionCase,
     get_attention_case,
@@ -53,9 +54,18 @@ def show_case(request: HttpRequest, item_id: UUID) -> HttpResponseBase:
 def settle(request: HttpRequest, item_id: UUID, name: str) -> HttpResponseBase:
     case = _get_case(item_id)
     offers = _list_offers(case)
-    if decide(request, offers, name):
-        return redirect("console:attention")
-    return _render(request, case, offers)
+    if not decide(request, offers, name):
+        return _render(request, case, offers)
+    if name in STEP_DECISIONS:
+        _close_when_moot(item_id, STEP_DECISIONS[name].title)
+    return redirect("console:attention")
+
+
+def _close_when_moot(item_id: UUID, what: str) -> None:
+    """Take the entry off the list when the step was all that waited for it."""
+    case = _get_case(item_id)
+    if case.call is not None and not case.item.resolved_at and not case.call.awaited:
+        dismiss_attention(item_id, note=what)
 
 
 def _get_case(item_id: UUID) -> AttentionCase:

@@ -38,7 +38,7 @@ _OF_ENROLLMENT: Final = (
 _OLDEST_FIRST = Keyset(columns={"a.opened_at": "timestamptz", "a.id": "uuid"})
 _CALL = """
 select i.kind, i.status, i.uncertain, i.calls, i.partner_enrollment_id, i.partner_account_id, p.offers_lookup,
-  p.name, i.details ->> 'external_id', i.details ->> 'cause'
+  p.name, i.details ->> 'external_id', i.details ->> 'cause', call_is_awaited(i.id)
 from intents i join partner_lms_providers p on p.id = i.provider_id and p.organization_id = i.organization_id
 where i.id = %s
 """
@@ -86,6 +86,8 @@ class CallFacts:
     external_id: str | None
     """The id the partner answered with, where that is the difficulty."""
     cause: str | None
+    awaited: bool
+    """Whether a step still waits for its answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +166,7 @@ def list_choices(item: AttentionRow, call: CallFacts | None, step: Step | None) 
     """
     by_hand = ("complete", "fail", "skip") if step and step.status == "in_progress" else ()
     if call is not None:
-        return (*_list_call_choices(call), *(by_hand if call.kind != "unenroll" else ()))
+        return (*_list_call_choices(call), *(by_hand if call.awaited else ()))
     if item.kind == "run":
         return (*by_hand, "dismiss")
     if item.kind == "completion_revoked" and step and step.status == "completed":
@@ -173,7 +175,7 @@ def list_choices(item: AttentionRow, call: CallFacts | None, step: Step | None) 
 
 
 def _list_call_choices(call: CallFacts) -> tuple[str, ...]:
-    if call.kind == "unenroll":
+    if not call.awaited:
         return ("try_again", "dismiss") if call.status == "needs_person" else ("dismiss",)
     if call.status != "needs_person":
         return ()

@@ -107,6 +107,17 @@ begin
 end
 $$;
 
+-- Whether something still waits for the answer to a call: a run that is not there yet, or one for its account.
+create or replace function call_is_awaited(p_intent uuid) returns boolean language sql stable as $$
+  select case i.kind
+    when 'unenroll' then false
+    when 'enroll' then r.status in ('requested', 'provisioning', 'needs_attention')
+    else exists (select from partner_lms_enrollments w
+                 where w.partner_account_id = i.partner_account_id and w.status = 'requested') end
+  from intents i left join partner_lms_enrollments r on r.id = i.partner_enrollment_id
+  where i.id = p_intent
+$$;
+
 -- What only had to be known.
 create or replace function dismiss_attention(p_item uuid, p_note text) returns void language plpgsql as $$
 declare
@@ -121,7 +132,7 @@ begin
   if v_item.resolved_at is not null then
     return;
   end if;
-  if v_item.kind = 'call' and (select kind from intents where id = v_item.subject_id) <> 'unenroll' then
+  if v_item.kind = 'call' and call_is_awaited(v_item.subject_id) then
     perform refuse('This call still waits for a decision: try again, enter the partner''s id, or mark the step.');
   end if;
   if v_item.kind = 'call' then

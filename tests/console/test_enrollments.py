@@ -1,0 +1,413 @@
+"""One enrollment and its steps: what staff see, what they do, what stays with administrators."""
+
+import re
+from uuid import UUID
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from tests.cast import Barbering, Person, School
+from tests.core.html import Page
+from tests.factories import Course, Enrollment
+
+
+@pytest.fixture
+def barbering(school: School) -> Barbering:
+    return school.barbering()
+
+
+@pytest.fixture
+def enrollment(school: School, barbering: Barbering) -> Enrollment:
+    """Lena's; her first course is under way."""
+    enrollment = school.world.enroll(school.lena_here, barbering.program)
+    school.world.answer_calls()
+    return enrollment
+
+
+@pytest.fixture
+def bob(school: School) -> Client:
+    return school.bob.sign_in(Client())
+
+
+@pytest.fixture
+def alice(school: School) -> Client:
+    return school.alice.sign_in(Client())
+
+
+def read(client: Client, path: str, status: int = 200) -> Page:
+    answer = client.get(path)
+    assert answer.status_code == status
+    page = Page(answer.content.decode())
+    assert page.find_faults() == []
+    return page
+
+
+def list_offers(page: Page) -> list[str]:
+    return [each.text for each in page.all("summary")]
+
+
+def decide(client: Client, subject: str, name: str, **fields: str) -> Page:
+    """Send the form of a decision; the page one comes to."""
+    form = {f"{name}-{field}": value for field, value in fields.items()}
+    answer = client.post(f"/admin/{subject}/{name}", form, follow=True)
+    page = Page(answer.content.decode())
+    assert answer.status_code == 200, page.one("h1").text
+    assert page.find_faults() == []
+    return page
+
+
+def find_messages(page: Page) -> list[str]:
+    return [each.text for each in page.all("div", class_="usa-alert--slim")]
+
+
+def find_errors(page: Page) -> str:
+    return page.one("div", class_="hr-error-summary").text
+
+
+def path_of(school: School, enrollment: Enrollment, course: Course) -> str:
+    return f"steps/{school.world.step_id(enrollment, course)}"
+
+
+# Seeing.
+
+
+def test_the_enrollment_with_its_person_and_steps(
+    school: School, enrollment: Enrollment, bob: Client
+) -> None:
+    page = read(bob, f"/admin/enrollments/{enrollment.id}")
+    facts = [each.text for each in page.all("dd")]
+
+    assert page.one("h1").text == "Lena Learner"
+    assert facts == [
+        "Barber Apprenticeship Active",
+        "January 1, 2025",
+        "The learner",
+        school.world.value("select email from learners where first_name = 'Lena'"),
+    ]
+    assert list_offers(page) == ["Put on hold", "Withdraw"]
+    assert "Has not begun at Milady RISE" in page.one("main").text
+
+
+def test_the_history_in_words(
+    school: School, enrollment: Enrollment, barbering: Barbering, bob: Client, alice: Client
+) -> None:
+    world = school.world
+    world.complete(enrollment, barbering.theory)
+    decide(
+        bob,
+        path_of(school, enrollment, barbering.readiness),
+        "skip",
+        waiver="tested_out",
+        reason="exam 12",
+    )
+    decide(alice, path_of(school, enrollment, barbering.readiness), "reopen", reason="wrong person")
+    page = read(bob, f"/admin/enrollments/{enrollment.id}")
+
+    assert list_history(page) == [
+        ("Work Readiness (attempt 2): not required → in progress", "Alice: wrong person"),
+        ("Work Readiness: in progress → not required", "Bob: Tested out: exam 12"),
+        ("Work Readiness: not started → in progress", "Barber Theory was completed"),
+        ("Barber Theory: in progress → completed", "Milady RISE reported it"),
+        ("Barber Theory: not started → in progress", "approved"),
+        ("Enrollment: not started → active", "approved"),
+    ]
+
+
+def list_history(page: Page) -> list[tuple[str, str]]:
+    """What changed and why, without the times."""
+    what = [each.text for each in page.all("p", class_="hr-history__what")]
+    why = [
+        re.sub(r"^[A-Z][a-z]{2} \d+, \d{4}, \d\d:\d\d : ", "", each.text)
+        for each in page.all("p", class_="hr-history__why")
+    ]
+    return list(zip(what, why, strict=True))
+
+
+def test_what_people_do_themselves_stands_there_as_theirs(
+    school: School, enrollment: Enrollment, barbering: Barbering, bob: Client
+) -> None:
+    world = school.world
+    world.complete(enrollment, barbering.theory)
+    world.on_step("complete_step", enrollment, barbering.readiness, "2026-01-02", "seen")
+    school.lena.sign_in(Client()).post(
+        f"/student/steps/{world.step_id(enrollment, barbering.safety)}/choose"
+    )
+    world.admin.execute("delete from memberships where profile_id = %s", [school.alice.profile])
+    page = read(bob, f"/admin/enrollments/{enrollment.id}")
+
+    assert list_history(page)[0] == ("OSHA 10: not started → in progress", "the student: chosen")
+
+
+def test_a_long_history_is_leafed_through(
+    school: School, enrollment: Enrollment, bob: Client
+) -> None:
+    for number in range(30):
+        school.world.call("suspend_enrollment", enrollment.id, f"no {number}")
+        school.world.call("resume_enrollment", enrollment.id, "")
+    first = read(bob, f"/admin/enrollments/{enrollment.id}")
+    older = first.one("a", rel="next").attributes["href"]
+    second = read(bob, older)
+
+    assert (len(list_history(first)), len(list_history(second))) == (50, 12)
+    assert bob.get(f"/admin/enrollments/{enrollment.id}?at=x").status_code == 404
+
+
+def test_the_result_of_a_screening_is_for_administrators(
+    school: School, bob: Client, alice: Client
+) -> None:
+    screening = school.course("NDS", "Drug Screening")
+    enrollment = school.world.enroll(school.lena_here, school.program("Screening", screening))
+    school.world.answer_calls()
+    school.world.report(
+        "course.failed", school.lena_here, screening, sensitive_result="positive for x"
+    )
+    path = f"/admin/{path_of(school, enrollment, screening)}"
+
+    assert "positive for x" in read(alice, path).one("main").text
+    assert "positive" not in read(bob, path).one("main").text
+
+
+def test_the_certificate(school: School, bob: Client) -> None:
+    course = school.course("Milady RISE", "Barber Theory")
+    enrollment = school.world.enroll(school.lena_here, school.program("Short", course))
+    school.world.answer_calls()
+    school.world.complete(enrollment, course)
+    credential = school.world.value("select id from credentials")
+    making = read(bob, f"/admin/enrollments/{enrollment.id}").one("main").text
+    school.world.call("store_certificate", credential, b"%PDF-1.7", None)
+    page = read(bob, f"/admin/enrollments/{enrollment.id}")
+    links = [each.attributes["href"] for each in page.all("a")]
+
+    assert "(the PDF is being made)" in making
+    assert f"/verify/{credential}" in links
+    assert bob.get(f"/admin/certificates/{credential}.pdf").content == b"%PDF-1.7"
+    for person, status in ((school.charlie, 404), (school.lena, 403)):
+        client = person.sign_in(Client())
+        assert client.get(f"/admin/certificates/{credential}.pdf").status_code == status
+
+
+def test_the_page_costs_the_same_for_one_and_for_many_steps(
+    school: School, enrollment: Enrollment, bob: Client
+) -> None:
+    short = school.world.enroll(
+        school.learner("Ada", "Learner"), school.program("Short", school.course("Certiport", "One"))
+    )
+    counts = []
+    for each in (short, enrollment):
+        with CaptureQueriesContext(connection) as captured:
+            read(bob, f"/admin/enrollments/{each.id}")
+        counts.append(len(captured))
+
+    # 7 of every request; history, steps, attention, credential, names; the count of the navigation.
+    # The short one has a call to look up as well: its step waits.
+    assert counts == [15, 14]
+
+
+# Steps.
+
+
+def test_marking_a_step_completed(
+    school: School, enrollment: Enrollment, barbering: Barbering, bob: Client
+) -> None:
+    page = decide(
+        bob,
+        path_of(school, enrollment, barbering.theory),
+        "complete",
+        completed_on="2026-01-15",
+        note="Certificate seen",
+    )
+    at = school.world.value(
+        "select completed_at::date::text from enrollment_steps where id = %s",
+        school.world.step_id(enrollment, barbering.theory),
+    )
+
+    assert find_messages(page) == ["The step is marked completed."]
+    assert page.one("h1").text == "Lena Learner"
+    assert (school.see(enrollment)["Barber Theory"], at) == ("completed", "2026-01-15")
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"completed_on": "2026-01-15"}, "Evidence: This field is required."),
+        ({"note": "seen"}, "Completed on: This field is required."),
+        ({"completed_on": "yesterday", "note": "seen"}, "Completed on: Enter a valid date."),
+        (
+            {"completed_on": "2999-01-01", "note": "seen"},
+            "The date of completion lies in the future.",
+        ),
+        ({"completed_on": "2026-01-15", "note": "x" * 1001}, "at most 1000 characters"),
+    ],
+)
+def test_what_is_wrong_is_said_and_nothing_is_lost(
+    school: School, enrollment: Enrollment, bob: Client, fields: dict[str, str], words: str
+) -> None:
+    step = school.world.value("select id from enrollment_steps where status = 'in_progress'")
+    page = decide(bob, f"steps/{step}", "complete", **fields)
+    (opened,) = [each for each in page.all("details") if "open" in each.attributes]
+
+    assert words in find_errors(page)
+    assert opened.text.startswith("Mark completed")
+    if "note" in fields:
+        assert page.one("textarea", name="complete-note").text == fields["note"]
+    assert school.see(enrollment)["Barber Theory"] == "in_progress"
+
+
+def test_failing_and_trying_again(
+    school: School, enrollment: Enrollment, barbering: Barbering, bob: Client
+) -> None:
+    step = path_of(school, enrollment, barbering.theory)
+    decide(bob, step, "fail", note="left in the middle")
+    failed = read(bob, f"/admin/{step}")
+    decide(bob, step, "retry", reason="asked for it")
+
+    assert list_offers(failed) == ["Try again", "Mark completed", "Waive"]
+    assert "Failed: left in the middle" in failed.one("main").text
+    assert (
+        school.world.value("select attempt from enrollment_steps where status = 'in_progress'") == 2
+    )
+
+
+def test_waiving_needs_one_of_the_reasons(
+    school: School, enrollment: Enrollment, barbering: Barbering, bob: Client
+) -> None:
+    step = path_of(school, enrollment, barbering.theory)
+    wrong = decide(bob, step, "skip", waiver="because", reason="so")
+    decide(bob, step, "skip", waiver="outside_experience", reason="ten years in a shop")
+
+    assert "Select a valid choice" in find_errors(wrong)
+    assert school.world.rows(
+        "select skip_reason, waived_by from enrollment_steps where status = 'skipped'"
+    ) == [("outside_experience", school.bob.profile)]
+
+
+def test_opening_again_is_for_administrators(
+    school: School, enrollment: Enrollment, barbering: Barbering, bob: Client, alice: Client
+) -> None:
+    school.world.complete(enrollment, barbering.theory)
+    step = path_of(school, enrollment, barbering.theory)
+
+    assert list_offers(read(bob, f"/admin/{step}")) == []
+    assert bob.post(f"/admin/{step}/reopen", {"reopen-reason": "x"}).status_code == 403
+    assert school.see(enrollment)["Barber Theory"] == "completed"
+    assert list_offers(read(alice, f"/admin/{step}")) == ["Open again"]
+    decide(alice, step, "reopen", reason="regraded")
+    assert school.see(enrollment)["Barber Theory"] == "in_progress"
+
+
+def test_choosing_for_somebody(
+    school: School, enrollment: Enrollment, barbering: Barbering, bob: Client
+) -> None:
+    step = path_of(school, enrollment, barbering.safety)
+    before = list_offers(read(bob, f"/admin/{step}"))
+    decide(bob, step, "choose")
+    after = list_offers(read(bob, f"/admin/{step}"))
+    decide(bob, step, "take-back")
+
+    assert (before, after) == (
+        ["Choose this elective", "Waive"],
+        ["Take the choice back", "Waive"],
+    )
+
+
+# The enrollment.
+
+
+def test_approving_starts_it(school: School, barbering: Barbering, bob: Client) -> None:
+    waiting = school.world.create(school.lena_here, barbering.program)
+    page = read(bob, f"/admin/enrollments/{waiting.id}")
+    done = decide(bob, f"enrollments/{waiting.id}", "approve")
+
+    assert list_offers(page) == ["Approve", "Withdraw"]
+    assert find_messages(done) == ["The enrollment is approved."]
+    assert school.see(waiting)["Barber Theory"] == "in_progress"
+    assert "approved by Bob" in done.one("main").text
+
+
+def test_on_hold_and_on_again(school: School, enrollment: Enrollment, bob: Client) -> None:
+    path = f"enrollments/{enrollment.id}"
+    held = decide(bob, path, "suspend", reason="unpaid")
+    on = decide(bob, path, "resume", reason="paid")
+
+    assert list_offers(held) == ["Go on", "Withdraw"]
+    assert list_offers(on) == ["Put on hold", "Withdraw"]
+
+
+def test_a_withdrawal_is_undone_by_administrators_only(
+    school: School, enrollment: Enrollment, bob: Client, alice: Client
+) -> None:
+    path = f"enrollments/{enrollment.id}"
+    gone = decide(bob, path, "withdraw", reason="moved away")
+
+    assert list_offers(gone) == []
+    assert bob.post(f"/admin/{path}/undo", {"undo-reason": "x"}).status_code == 403
+    assert list_offers(read(alice, f"/admin/{path}")) == ["Undo the withdrawal"]
+    back = decide(alice, path, "undo", reason="came back")
+    assert "Active" in back.all("dd")[0].text
+
+
+def test_an_undo_that_the_rules_refuse_says_why(
+    school: School, enrollment: Enrollment, barbering: Barbering, alice: Client
+) -> None:
+    path = f"enrollments/{enrollment.id}"
+    decide(alice, path, "withdraw", reason="moved away")
+    school.world.enroll(school.lena_here, barbering.program)
+    page = decide(alice, path, "undo", reason="came back")
+
+    assert "another enrollment in this program that is not finished" in find_errors(page)
+    assert page.one("textarea", name="undo-reason").text == "came back"
+
+
+def test_what_is_not_possible_any_more_is_told(
+    school: School, enrollment: Enrollment, bob: Client
+) -> None:
+    path = f"enrollments/{enrollment.id}"
+    decide(bob, path, "suspend", reason="once")
+    page = decide(bob, path, "suspend", reason="twice")
+
+    assert find_messages(page) == ["That is not possible any more. This is how it stands now."]
+
+
+# Walls.
+
+DECISIONS = {
+    "enrollments": ["approve", "suspend", "resume", "withdraw", "undo", "nonsense"],
+    "steps": ["complete", "fail", "retry", "skip", "reopen", "choose", "take-back", "nonsense"],
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"), [(kind, name) for kind, names in DECISIONS.items() for name in names]
+)
+def test_nobody_else_decides(
+    school: School, enrollment: Enrollment, barbering: Barbering, kind: str, name: str
+) -> None:
+    subject: UUID = (
+        enrollment.id
+        if kind == "enrollments"
+        else school.world.step_id(enrollment, barbering.theory)
+    )
+    fields = {"reason": "x", "note": "x", "completed_on": "2026-01-01", "waiver": "tested_out"}
+    form = {f"{name}-{field}": value for field, value in fields.items()}
+    before = school.see(enrollment)
+    answers: dict[Person, int] = {}
+    for person in (school.charlie, school.lena):
+        client = person.sign_in(Client())
+        answers[person] = client.post(f"/admin/{kind}/{subject}/{name}", form).status_code
+    stranger = Client().post(f"/admin/{kind}/{subject}/{name}", form)
+
+    assert answers == {school.charlie: 404, school.lena: 403}
+    assert stranger.headers["Location"].startswith("/accounts/login/")
+    assert school.see(enrollment) == before
+    careful = Client(enforce_csrf_checks=True)
+    careful.cookies = school.bob.sign_in(Client()).cookies
+    assert careful.post(f"/admin/{kind}/{subject}/{name}", form).status_code == 403
+    assert careful.get(f"/admin/{kind}/{subject}/{name}").status_code == 405
+
+
+@pytest.mark.parametrize("path", ["enrollments", "steps", "events", "attention"])
+def test_what_does_not_exist(school: School, bob: Client, path: str) -> None:
+    assert bob.get(f"/admin/{path}/00000000-0000-7000-8000-000000000000").status_code == 404
+    assert bob.get(f"/admin/{path}/17").status_code == 404
