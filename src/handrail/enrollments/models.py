@@ -30,7 +30,11 @@ class Enrollment(models.Model):
     activated_at = models.DateTimeField(null=True)
     completed_at = models.DateTimeField(null=True)
     transferred_from = models.ForeignKey(
-        "self", on_delete=models.DO_NOTHING, null=True, related_name="+", db_column="transferred_from"
+        "self",
+        on_delete=models.DO_NOTHING,
+        null=True,
+        related_name="+",
+        db_column="transferred_from",
     )
     created_at = models.DateTimeField(db_default=functions.Now())
     updated_at = models.DateTimeField(db_default=functions.Now())

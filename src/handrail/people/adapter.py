@@ -39,7 +39,9 @@ class AccountAdapter(DefaultAccountAdapter):
 
     def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
         """Send a message; its templates name our own address, never the Host of the request."""
-        super().send_mail(template_prefix, email, context | {"base_url": settings.HANDRAIL_BASE_URL})
+        super().send_mail(
+            template_prefix, email, context | {"base_url": settings.HANDRAIL_BASE_URL}
+        )
 
     def send_notification_mail(
         self,
