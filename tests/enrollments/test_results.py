@@ -248,14 +248,12 @@ def test_the_command_names_the_file_as_the_cause(
     assert (said.code, said.err) == (0, "")
     assert said.lines == [
         "line 3: not taken: nobody here has the address x@y.org",
-        "1 completions taken over, 0 already completed before, 1 rows not taken.",
+        "Completions taken over: 1. Completed before: 0. Not taken: 1.",
     ]
     assert StepEvent.objects.get(to_status="completed").reason == "november.csv, line 2"
 
     again = handrail(database, "import-results", "jri", file, "--organization", "northside")
-    assert (
-        again.lines[-1] == "0 completions taken over, 1 already completed before, 1 rows not taken."
-    )
+    assert again.lines[-1] == "Completions taken over: 0. Completed before: 1. Not taken: 1."
 
     said = handrail(database, "import-results", "jrl", file)
     assert (said.code, said.err) == (

@@ -443,7 +443,7 @@ def test_the_command_tells_every_finding_and_the_sum(
             f"line {line}: {'not taken: ' if kind == 'refused' else ''}{text}"
             for line, kind, text in EXPECTED
         ),
-        "63 of 68 rows taken: 61 people and 62 enrollments added, 1 rows known before, 5 not taken.",
+        "Rows taken: 63 of 68. Not taken: 5. Known before: 1. Added: people 61, enrollments 62.",
     ]
 
 

@@ -141,7 +141,6 @@ def test_list_shows_what_is_set_and_what_is_not(database: Database) -> None:
         "",
         "northside/jri: Job Ready Indy",
         "  adapter      jri, mode link",
-        "  API          no address yet",
         "  link         none yet",
         "  credentials  none yet",
         "  webhooks     it sends none",

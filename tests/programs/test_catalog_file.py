@@ -182,6 +182,10 @@ def test_a_program_that_nobody_could_complete_is_refused(program: str, problem: 
         (b'a = 1\nb = "\xe9"', "line 2 is not UTF-8; save the file as UTF-8"),
         (b"", "[organization]: is missing"),
         (b"organization = 7", "[organization]: is missing"),
+        (
+            b'organization = { slug = "a", name = "\\u001b[2J" }',
+            "organization, name: write a text",
+        ),
     ],
 )
 def test_a_file_that_is_no_catalog(content: bytes, problem: str) -> None:

@@ -1,5 +1,6 @@
 """Reads tables of a TOML or JSON file; every problem is kept with its place."""
 
+import unicodedata
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -27,7 +28,8 @@ class Table:
             if default is None:
                 self.complain(name, "is missing")
             return default or ""
-        if not isinstance(value, str) or "\0" in value or (default is None and not value.strip()):
+        is_text = isinstance(value, str) and not any(unicodedata.category(c) == "Cc" for c in value)
+        if not is_text or (default is None and not value.strip()):
             self.complain(name, "write a text")
             return default or ""
         return value.strip()

@@ -35,9 +35,9 @@ def import_roster(
     with file.open("rb") as stream:
         report = take_over(stream, organization=found, tell=typer.echo, dry_run=dry_run)
     typer.echo(
-        f"{report.rows_taken} of {report.rows} rows taken: {report.people_added} people and "
-        f"{report.enrollments_added} enrollments added, {report.rows_known} rows known before, "
-        f"{report.rows_refused} not taken."
+        f"Rows taken: {report.rows_taken} of {report.rows}. Not taken: {report.rows_refused}. "
+        f"Known before: {report.rows_known}. "
+        f"Added: people {report.people_added}, enrollments {report.enrollments_added}."
     )
     if dry_run:
         typer.echo("Nothing was changed. Do it without --dry-run.")
@@ -62,8 +62,8 @@ def import_results(
     with file.open("rb") as stream:
         report = take_over(stream, provider=found, tell=typer.echo, source=file.name)
     typer.echo(
-        f"{report.completed} completions taken over, {report.known} already completed before, "
-        f"{report.rows_refused} rows not taken."
+        f"Completions taken over: {report.completed}. Completed before: {report.known}. "
+        f"Not taken: {report.rows_refused}."
     )
 
 

@@ -95,7 +95,8 @@ def describe_provider(provider: "Provider") -> Iterable[str]:
 
     yield f"{provider.organization.slug}/{provider.slug}: {provider.name}"
     yield f"  adapter      {provider.adapter}, mode {provider.mode}"
-    yield f"  API          {provider.base_url or 'no address yet'}"
+    if provider.base_url or provider.mode != "link":
+        yield f"  API          {provider.base_url or 'no address yet'}"
     if provider.link_url or provider.mode != "api":
         yield f"  link         {provider.link_url or 'none yet'}"
     try:
