@@ -28,11 +28,12 @@ class Table:
             if default is None:
                 self.complain(name, "is missing")
             return default or ""
-        is_text = isinstance(value, str) and not any(unicodedata.category(c) == "Cc" for c in value)
-        if not is_text or (default is None and not value.strip()):
-            self.complain(name, "write a text")
-            return default or ""
-        return value.strip()
+        if isinstance(value, str) and not _holds_control(value):
+            text = value.strip()
+            if text or default is not None:
+                return text
+        self.complain(name, "write a text")
+        return default or ""
 
     def take_slug(self, name: str = "slug") -> str:
         """A short name for addresses and commands."""
@@ -109,3 +110,8 @@ class Table:
     def _take(self, name: str) -> Any:
         self._left.discard(name)
         return self.raw.get(name)
+
+
+def _holds_control(text: str) -> bool:
+    """Whether it holds what a terminal obeys and a database refuses."""
+    return any(unicodedata.category(letter) == "Cc" for letter in text)
