@@ -181,7 +181,8 @@ def test_a_waiver_settles_the_call_too(
     school: School, enrollment: Enrollment, bob: Client, *, uncertain: bool
 ) -> None:
     world = school.world
-    world.record(*world.claim(), external_id="stu-1")
+    (call,) = world.claim()
+    world.record(call, external_id="stu-1")
     item = school.need_person(enrollment, uncertain=uncertain)
     settle(bob, item, "skip", waiver="administrative", reason="partner closed")
 
@@ -194,7 +195,8 @@ def test_marking_settles_a_call_of_which_nobody_knows(
     school: School, enrollment: Enrollment, bob: Client
 ) -> None:
     world = school.world
-    world.record(*world.claim(), external_id="stu-1")
+    (call,) = world.claim()
+    world.record(call, external_id="stu-1")
     item = school.need_person(enrollment, uncertain=True)
     settle(bob, item, "complete", completed_on="2026-01-05", note="certificate seen")
 

@@ -22,6 +22,8 @@ where l.organization_id = %(organization)s and {place} order by {order} limit %(
 _SEARCH = """
 select * from search_learners(%(organization)s, %(query)s, %(keys)s::text[], %(backward)s, %(limit)s)
 """
+# As learner_document() does with addresses.
+_PUNCTUATION = str.maketrans("@._+-\0", "      ")
 _BY_NAME = Keyset(columns={"l.last_name": "text", "l.first_name": "text", "l.id": "uuid"})
 # By the index enrollments_learner.
 _ENROLLMENTS = """
@@ -104,7 +106,7 @@ def list_learners(organization_id: UUID, *, search: str = "", place: str = "") -
 
 def make_search_query(search: str) -> str:
     """Return the tsquery of what a person typed; "" when that is nothing."""
-    words = search.replace("\0", "").split()[:10]
+    words = search.translate(_PUNCTUATION).split()[:10]
     quoted = (word.replace("\\", "\\\\").replace("'", "''") for word in words)
     return " & ".join(f"'{word}':*" for word in quoted)
 

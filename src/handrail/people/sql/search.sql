@@ -4,7 +4,7 @@
 create or replace function learner_document(p_first_name text, p_last_name text, p_email text) returns tsvector
 language sql immutable parallel safe as $$
   select to_tsvector('pg_catalog.simple',
-                     p_first_name || ' ' || p_last_name || ' ' || p_email || ' ' || translate(p_email, '@._+-', '     '))
+                     translate(p_first_name || ' ' || p_last_name || ' ' || p_email, '@._+-', '     '))
 $$;
 create index learners_search on learners using gin (learner_document(first_name, last_name, email_normalized));
 

@@ -1,0 +1,146 @@
+"""The console in a real browser: width, content policy, keyboard, search without a reload."""
+
+import pytest
+from selenium.webdriver.common.keys import Keys
+
+from tests.cast import Barbering, School
+from tests.console.test_events import Inbox
+from tests.factories import Enrollment
+from tests.web import WIDTHS, Browser
+
+LONG = "Donaudampfschifffahrtsgesellschaftskapitänsausbildungsordnung"
+
+
+@pytest.fixture
+def barbering(real_school: School) -> Barbering:
+    return real_school.barbering()
+
+
+@pytest.fixture
+def enrollment(real_school: School, barbering: Barbering) -> Enrollment:
+    """Somebody with long names whose first call needs a person."""
+    real_school.change("partner_lms_courses", barbering.theory.id, title=LONG)
+    learner = real_school.learner("Wolfeschlegelstein" * 2, "hausenbergerdorff" * 2)
+    enrollment = real_school.world.enroll(learner, barbering.program)
+    real_school.need_person(enrollment, error=f"The partner refused: {LONG}{LONG}")
+    return enrollment
+
+
+def list_paths(school: School, barbering: Barbering, enrollment: Enrollment) -> list[str]:
+    step = school.world.step_id(enrollment, barbering.theory)
+    item = school.world.value("select id from attention_items")
+    event = Inbox(school).store(
+        "e" * 255, status="needs_attention", reason=LONG * 3, body=b"x" * 999
+    )
+    return [
+        "/admin/pipeline",
+        f"/admin/pipeline/{barbering.program.id}/{barbering.theory.id}",
+        "/admin/attention",
+        f"/admin/attention/{item}",
+        f"/admin/enrollments/{enrollment.id}",
+        f"/admin/steps/{step}",
+        "/admin/people",
+        "/admin/events",
+        f"/admin/events/{event}",
+    ]
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_every_page_fits_and_nothing_is_refused(
+    real_school: School, barbering: Barbering, enrollment: Enrollment, browser: Browser, width: int
+) -> None:
+    school = real_school
+    school.age(enrollment, 30)
+    school.world.insert(
+        "memberships",
+        organization_id=school.other.id,
+        profile_id=school.alice.profile,
+        role="staff",
+    )
+    school.name(school.other, f"A school whose name is {LONG}")
+    paths = list_paths(school, barbering, enrollment)
+    browser.set_width(width)
+    browser.sign_in(school.alice)
+    switch = browser.one("#hr-switch")
+    switch.send_keys("Ridgeline")
+    browser.click("Switch")
+    browser.wait_for(lambda: "You are now working in Ridgeline" in browser.text)
+    faults: dict[str, list[str]] = {}
+    for path in paths:
+        browser.open(path)
+        for each in browser.all("details:not([open]) > summary"):
+            each.click()
+        faults[path] = browser.find_faults()
+
+    assert faults == {path: [] for path in paths}
+
+
+def test_an_entry_is_settled_with_the_keyboard_alone(
+    real_school: School, enrollment: Enrollment, browser: Browser
+) -> None:
+    browser.sign_in(real_school.bob)
+    browser.open("/admin/attention")
+    press(browser, "The partner refused", Keys.ENTER)
+    browser.wait_for(lambda: "What you can do" in browser.text)
+    press(browser, "Enter the partner's id", Keys.ENTER)
+    browser.driver.switch_to.active_element.send_keys(Keys.TAB)
+    browser.driver.switch_to.active_element.send_keys("stu-17", Keys.ENTER)
+    browser.wait_for(lambda: "The id is taken over." in browser.text)
+
+    assert real_school.world.column("select external_id from partner_accounts") == ["stu-17"]
+
+
+def press(browser: Browser, words: str, key: str) -> None:
+    """Go by TAB to what reads so, and press a key there."""
+    for _ in range(60):
+        active = browser.driver.switch_to.active_element
+        if active.text.startswith(words) and active.tag_name != "body":
+            active.send_keys(key)
+            return
+        active.send_keys(Keys.TAB)
+    raise AssertionError(f"{words!r} cannot be reached by the keyboard")
+
+
+def test_a_mistake_is_shown_where_it_is_and_the_words_stay(
+    real_school: School, enrollment: Enrollment, browser: Browser
+) -> None:
+    browser.set_width(360)
+    browser.sign_in(real_school.bob)
+    browser.open("/admin/attention")
+    browser.click("The partner refused")
+    browser.click("Mark completed")
+    browser.driver.execute_script(
+        "document.querySelectorAll('form').forEach(f => f.noValidate = true)"
+    )
+    browser.one("#id_complete-note").send_keys("Certificate seen")
+    browser.one("details[open] textarea#id_complete-note").submit()
+    browser.wait_for(lambda: "There is a problem" in browser.text)
+
+    assert browser.one("#id_complete-note").get_attribute("value") == "Certificate seen"
+    assert browser.driver.switch_to.active_element.get_attribute("role") == "alert"
+    assert browser.find_faults() == []
+
+
+def test_search_without_a_reload(real_school: School, browser: Browser) -> None:
+    real_school.learner("Ada", "Abel")
+    browser.sign_in(real_school.bob)
+    browser.open("/admin/people")
+    browser.driver.execute_script("window.stays = true")
+    browser.one("#hr-q").send_keys("ada")
+    browser.wait_for(lambda: [e.text for e in browser.all("tbody th")] == ["Ada Abel"])
+
+    assert browser.driver.execute_script("return window.stays")
+    assert browser.path == "/admin/people?q=ada"
+    assert browser.find_faults() == []
+
+
+def test_search_without_scripts(real_school: School, browser: Browser) -> None:
+    real_school.learner("Ada", "Abel")
+    browser.driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
+    try:
+        browser.sign_in(real_school.bob)
+        browser.open("/admin/people")
+        browser.one("#hr-q").send_keys("ada", Keys.ENTER)
+        browser.wait_for(lambda: [e.text for e in browser.all("tbody th")] == ["Ada Abel"])
+    finally:
+        browser.driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
