@@ -272,6 +272,29 @@ def test_another_port_is_told_to_both_sides(example: Example) -> None:
     example.load()
 
 
+def test_without_the_sandboxs_configuration_both_sides_get_new_secrets(example: Example) -> None:
+    file = example.local.folder / "sandbox/config.json"
+    before = json.loads(file.read_text())
+    file.unlink()
+    sealed = example.rows("select id, secret from webhook_endpoints order by id")
+
+    assert example.load() == example.news
+
+    after = json.loads(file.read_text())
+    assert after["partners"].keys() == before["partners"].keys()
+    assert after["partners"]["nds"]["webhook_secret"] != before["partners"]["nds"]["webhook_secret"]
+    assert example.rows("select id, secret from webhook_endpoints order by id") != sealed
+
+
+def test_an_installation_without_the_example_is_left_alone(example: Example) -> None:
+    with psycopg.connect(example.admin_dsn, autocommit=True) as admin:
+        admin.execute("update organizations set slug = 'westside'")
+        try:
+            assert example.load() == ""
+        finally:
+            admin.execute("update organizations set slug = 'northside'")
+
+
 def test_a_start_that_was_broken_off_leaves_nothing(database: Database) -> None:
     admin_dsn = database.dsn("superuser")
     seeds = list_full_tables(admin_dsn)

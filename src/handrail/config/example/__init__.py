@@ -69,6 +69,8 @@ def load_example(*, folder: Path, sandbox_port: int) -> None:
     place = _Place(local, local.read())
     memory = _remember(place)
     if memory.get("state") == "made":
+        if not _is_there(place):
+            return  # a backup of something else was restored
         _go_on(place, memory)
     elif memory or _is_empty(place):
         if memory:
@@ -109,6 +111,12 @@ def _is_empty(place: _Place) -> bool:
         return admin.execute("select exists (select from organizations)").fetchone() == (False,)
 
 
+def _is_there(place: _Place) -> bool:
+    query = "select exists (select from organizations where slug = %s)"
+    with psycopg.connect(place.admin_dsn) as admin:
+        return admin.execute(query, [SLUG]).fetchone() == (True,)
+
+
 def _make(place: _Place) -> dict[str, Any]:
     from handrail.config.example.making import Making, make_example  # noqa: PLC0415 - has models
 
@@ -139,7 +147,11 @@ def _make(place: _Place) -> dict[str, Any]:
 
 def _go_on(place: _Place, memory: dict[str, Any]) -> None:
     """Tell both sides where the other is, if that changed since the last start."""
-    config = json.loads((place.sandbox / "config.json").read_text())
+    try:
+        config = json.loads((place.sandbox / "config.json").read_text())
+    except FileNotFoundError:
+        _connect_sandbox(place, memory)  # with new secrets on both sides
+        return
     hooks = {
         each["webhook_url"].split("/api/")[0]
         for each in config["partners"].values()
