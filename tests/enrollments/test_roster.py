@@ -2,9 +2,7 @@
 
 import io
 import random
-import threading
-from collections.abc import Callable
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -14,7 +12,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from handrail.enrollments import roster
-from handrail.enrollments.batches import Finding
 from handrail.enrollments.models import Enrollment
 from handrail.enrollments.roster import RosterReport, import_roster
 from handrail.organizations.models import Organization
@@ -23,10 +20,8 @@ from handrail.programs.catalog import import_catalog
 from handrail.programs.catalog_file import read_catalog
 from tests.command_line import handrail
 from tests.databases import Database
+from tests.enrollments.rosters import EXAMPLES, HEADER, ROSTER, describe, make_northside, take
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
-ROSTER = (EXAMPLES / "roster.csv").read_bytes()
-HEADER = "first_name,last_name,email,program,funding_source,start_date,phone,birth_date\n"
 TABLES = (
     *("learners", "enrollments", "enrollment_requirements", "enrollment_steps", "step_events"),
     *("partner_accounts", "partner_lms_enrollments", "intents"),
@@ -48,31 +43,7 @@ EXPECTED = [
 
 @pytest.fixture
 def northside(database: Database) -> Organization:
-    return import_catalog(read_catalog((EXAMPLES / "catalog.toml").read_bytes())).organization
-
-
-class Told(list[Finding]):
-    """What an import told, and what it came to."""
-
-    report: RosterReport
-
-
-def take(
-    organization: Organization, content: bytes | str, *, dry_run: bool = False, now: bool = False
-) -> Told:
-    told = Told()
-    stream = io.BytesIO(content.encode() if isinstance(content, str) else content)
-    told.report = import_roster(
-        stream, organization=organization, tell=told.append, dry_run=dry_run, start_all_now=now
-    )
-    return told
-
-
-def describe() -> list[tuple[str, str, str, str, date]]:
-    """Who is enrolled where, and how."""
-    found = Enrollment.objects.order_by("learner__email_normalized", "program__slug")
-    names = ("learner__email_normalized", "program__slug", "status", "funding_source", "start_date")
-    return list(found.values_list(*names))
+    return make_northside()
 
 
 def count_rows(database: Database) -> dict[str, int]:
@@ -315,78 +286,6 @@ def test_batches_are_taken_as_they_are_read(
         import_roster(Torn((HEADER + rows).encode()), organization=northside, tell=print)
 
     assert Enrollment.objects.count() == 20
-
-
-def test_two_imports_at_once_enroll_everybody_once(
-    northside: Organization, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(roster, "BATCH", 5)
-    lines = ROSTER.splitlines(keepends=True)
-    backwards = b"".join([lines[0], *reversed(lines[1:])])
-    reports: list[RosterReport] = []
-
-    run_at_once(
-        lambda: reports.append(take(northside, ROSTER).report),
-        lambda: reports.append(take(northside, backwards).report),
-    )
-
-    assert (Learner.objects.count(), Enrollment.objects.count()) == (61, 62)
-    assert sum(each.enrollments_added for each in reports) == 62
-    assert sum(each.people_added for each in reports) == 61
-
-
-def test_somebody_enrolled_by_another_in_the_same_moment_is_known(
-    database: Database, northside: Organization
-) -> None:
-    take(northside, f"{HEADER}Ann,Lee,ann@example.org,esthetics,WIOA,2026-09-01,,\n")
-    told: list[Told] = []
-    rows = f"{HEADER}Ann,Lee,ann@example.org,barber-apprenticeship,WIOA,2026-09-01,,\n"
-    with database.connect("worker", autocommit=False) as other:
-        other.execute(
-            "select create_enrollment(l.id, p.id, 'WIOA', '2026-09-01') from learners l, programs p"
-            " where p.slug = 'barber-apprenticeship'"
-        )
-        importing = threading.Thread(
-            target=lambda: told.append(close_after(lambda: take(northside, rows)))
-        )
-        importing.start()
-        wait_for_lock(database)
-        other.commit()
-        importing.join()
-
-    assert told[0].report == RosterReport(rows_taken=1, rows_known=1)
-    assert Enrollment.objects.count() == 2
-
-
-def close_after(work: Callable[[], Told]) -> Told:
-    """Do it with this thread's own connection, and close that."""
-    try:
-        return work()
-    finally:
-        connection.close()
-
-
-def run_at_once(*works: Callable[[], object]) -> None:
-    def run(work: Callable[[], object]) -> None:
-        try:
-            work()
-        finally:
-            connection.close()
-
-    threads = [threading.Thread(target=run, args=(work,)) for work in works]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-
-
-def wait_for_lock(database: Database) -> None:
-    """Until some connection waits for another's transaction."""
-    waiting = "select count(*) from pg_stat_activity where wait_event_type = 'Lock'"
-    deadline = datetime.now(UTC) + timedelta(seconds=20)
-    with database.connect("superuser") as admin:
-        while admin.execute(waiting).fetchall() == [(0,)]:
-            assert datetime.now(UTC) < deadline
 
 
 people = st.tuples(
