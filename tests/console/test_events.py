@@ -137,7 +137,7 @@ def test_the_page_costs_the_same_for_one_and_for_three(inbox: Inbox, bob: Client
 def test_one_message_and_its_body_for_administrators(
     school: School, inbox: Inbox, bob: Client
 ) -> None:
-    event = inbox.store("e-1", body='{"result": "positive", "name": "<b>"}'.encode())
+    event = inbox.store("e-1", body=b'{"result": "positive", "name": "<b>"}')
     alice = school.alice.sign_in(Client())
     body = read(alice, f"/admin/events/{event}").one("pre").text
 
