@@ -1,0 +1,72 @@
+"""Transactions in real threads, all at once."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg.types.json import Jsonb
+
+from tests.databases import Database
+from tests.factories import Call, Connection, apply_events, call
+
+Work = Callable[[Connection], Any]
+
+
+def race(database: Database, *works: Work) -> list[Any]:
+    """Do all of it at once, each over a connection of its own; what each returned, or its refusal.
+
+    A deadlock is tried again, as the applier and every action does.
+    """
+    barrier = Barrier(len(works))
+
+    def run(work: Work) -> Any:
+        with database.connect("worker") as connection:
+            barrier.wait(timeout=30)
+            for _ in range(5):
+                try:
+                    return work(connection)
+                except psycopg.errors.DeadlockDetected:
+                    continue
+                except psycopg.Error as error:
+                    return error.sqlstate
+            pytest.fail("a deadlock did not end")
+
+    with ThreadPoolExecutor(len(works)) as pool:
+        return list(pool.map(run, works))
+
+
+def doing(function: str, *arguments: Any) -> Work:
+    return lambda connection: call(connection, function, *arguments)
+
+
+def reporting(*events: dict[str, Any]) -> Work:
+    return lambda connection: apply_events(connection, events)
+
+
+def answering(claimed: Call) -> Work:
+    """The partner did it; while somebody has a row of it locked, the answer is brought again."""
+    id = str(claimed.intent)
+    found = {"intent_id": id, "fence": claimed.fence, "result": "done", "external_id": id}
+
+    def answer(connection: Connection) -> None:
+        query = "select record_call_results(%s)"
+        while not connection.execute(query.encode(), [Jsonb([found])]).fetchall():
+            pass
+
+    return answer
+
+
+def count(outcomes: Sequence[Any], word: str) -> int:
+    return sum(each.outcome == word for found in outcomes for each in found)
+
+
+def retry(work: Callable[[], Any]) -> Any:
+    """Do a transaction again that a deadlock ended."""
+    while True:
+        try:
+            return work()
+        except psycopg.errors.DeadlockDetected:
+            continue
