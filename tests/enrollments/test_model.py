@@ -19,6 +19,7 @@ from hypothesis.stateful import (
 from tests.databases import Database
 from tests.enrollments import model
 from tests.enrollments.test_promises import find
+from tests.enrollments.test_states_document import read_diagram
 from tests.factories import Call, Course, Electives, Enrollment, Learner, Program, World, now
 
 COURSES = range(4)
@@ -216,7 +217,9 @@ class MachineAgainstModel(RuleBasedStateMachine):
             return
         pair, enrollment = pick(data, prefer(data, found, lambda each: not each[1].is_due))
         id = pair.enrollments[enrollment].id
-        self.world.admin.execute("update enrollments set start_at = now() where id = %s", [id])
+        self.world.admin.execute(
+            "update enrollments set start_at = now(), start_date = current_date where id = %s", [id]
+        )
         self.do(
             pair,
             lambda: pair.person.begin(enrollment),
@@ -326,7 +329,15 @@ class MachineAgainstModel(RuleBasedStateMachine):
         """
         for intent in self.world.column("select id from intents where status = 'needs_person'"):
             self.world.call("retry_call", intent, False, "")
-        calls = sorted(self.world.claim(), key=lambda each: each.intent)
+        order = self.world.column(
+            "select i.id from intents i join partner_accounts a on a.id = i.partner_account_id "
+            "left join partner_lms_enrollments r on r.id = i.partner_enrollment_id "
+            "order by array_position(%s::uuid[], a.learner_id), i.kind, "
+            "array_position(%s::uuid[], r.course_id), r.run, i.id",
+            [pair.learner.id for pair in self.pairs],
+            [course.id for course in self.courses],
+        )
+        calls = sorted(self.world.claim(), key=lambda each: order.index(each.intent))
         for call, result in zip(calls, results * 50, strict=False):
             self.world.record(call, **answer(call, result))
 
@@ -455,6 +466,12 @@ class MachineAgainstModel(RuleBasedStateMachine):
         }
 
     def teardown(self) -> None:
+        for title, is_step in (("Step", True), ("Enrollment", False)):
+            gone = self.world.rows(
+                "select distinct from_status, to_status from step_events where (step_id is not null) = %s",
+                is_step,
+            )
+            assert set(gone) <= read_diagram(title)
         with self.database.connect("superuser", autocommit=False) as connection:
             assert find(connection) == []
 

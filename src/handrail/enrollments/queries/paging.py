@@ -12,8 +12,16 @@ from uuid import UUID
 from django.db import connection
 
 Row = TypeVar("Row")
-_PARSERS: Final[Mapping[str, Callable[[str], object]]] = {
-    "text": str,
+
+
+def _read_text(value: object) -> str:
+    if not isinstance(value, str) or "\0" in value:
+        raise ValueError("no text")
+    return value
+
+
+_PARSERS: Final[Mapping[str, Callable[[Any], object]]] = {
+    "text": _read_text,
     "timestamptz": datetime.fromisoformat,
     "uuid": UUID,
 }
@@ -98,6 +106,6 @@ class Keyset:
             key = [_PARSERS[kind](text) for kind, text in zip(kinds, texts, strict=True)]
         except (ValueError, TypeError, AttributeError, RecursionError, binascii.Error) as error:
             raise BadPlace(place) from error
-        if direction not in ("a", "b") or any("\0" in str(each) for each in key):
+        if direction not in ("a", "b"):
             raise BadPlace(place)
         return direction == "b", key

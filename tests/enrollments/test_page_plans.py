@@ -1,0 +1,223 @@
+"""What pages ask stays on indexes: plans on some ten thousand steps of two organizations."""
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from handrail.credentials.queries import list_credentials
+from handrail.enrollments.queries.attention import count_open_items, list_attention
+from handrail.enrollments.queries.detail import get_enrollment, list_changes
+from handrail.enrollments.queries.people import list_learners, read_export_page
+from handrail.enrollments.queries.pipeline import get_pipeline, list_at_step, list_stuck
+from handrail.enrollments.queries.progress import list_own_progress
+from handrail.enrollments.queries.steps import list_steps
+from handrail.organizations.identity import Identity, open_as
+from tests.databases import Database
+from tests.factories import Organization, Program, World
+
+ENROLLMENTS = 4000  # of each organization
+GROWING = {
+    "attention_items",
+    "credentials",
+    "enrollment_steps",
+    "enrollments",
+    "intents",
+    "learners",
+    "partner_accounts",
+    "partner_certificates",
+    "partner_lms_enrollments",
+    "step_events",
+}
+
+# Two of a hundred enrollments are under way, the rest is completed, as after years.
+_LOAD = """
+with people as (
+  insert into learners (organization_id, first_name, last_name, email, email_normalized)
+  select %(organization)s, 'First' || n, 'Last' || n, n || '@x.org', n || '@x.org' from generate_series(1, %(count)s) n
+  returning id, organization_id, right(last_name, -4)::integer as n
+), enrolled as (
+  insert into enrollments (organization_id, learner_id, program_id, program_version_id, status, start_date, start_at,
+                           started_at, activated_at, completed_at)
+  select organization_id, id, %(program)s, %(version)s, case when n %% 50 = 0 then 'active' else 'completed' end,
+         '2025-01-01', '2025-01-01', '2025-01-01', '2025-01-01', case when n %% 50 > 0 then now() end
+  from people returning id, organization_id, learner_id, status
+), accounts as (
+  insert into partner_accounts (organization_id, provider_id, learner_id, external_id)
+  select distinct e.organization_id, b.provider_id, e.learner_id, e.learner_id::text || b.provider_id::text
+  from enrolled e join program_partner_lms b on b.program_version_id = %(version)s
+  returning id, organization_id, provider_id, learner_id
+), runs as (
+  insert into partner_lms_enrollments (organization_id, partner_account_id, provider_id, learner_id, course_id, status,
+                                       completed_at, external_enrollment_id)
+  select a.organization_id, a.id, a.provider_id, a.learner_id, b.course_id,
+         case when e.status = 'active' and b.sequence_order = 2 then 'active' else 'completed' end, now(),
+         a.id::text || b.course_id
+  from accounts a join enrolled e on e.learner_id = a.learner_id
+  join program_partner_lms b on b.program_version_id = %(version)s and b.provider_id = a.provider_id
+  returning id, learner_id, course_id
+), steps as (
+  insert into enrollment_steps (organization_id, enrollment_id, learner_id, program_step_id, provider_id, course_id,
+                                sequence_order, required, status, started_at, completed_at, partner_enrollment_id,
+                                updated_at)
+  select e.organization_id, e.id, e.learner_id, b.id, b.provider_id, b.course_id, b.sequence_order, true,
+         case when e.status = 'active' and b.sequence_order = 2 then 'in_progress' else 'completed' end,
+         now() - interval '20 days',
+         case when not (e.status = 'active' and b.sequence_order = 2) then now() end, r.id, now() - interval '9 days'
+  from enrolled e join program_partner_lms b on b.program_version_id = %(version)s
+  join runs r on r.learner_id = e.learner_id and r.course_id = b.course_id
+  returning id, organization_id, enrollment_id
+), events as (
+  insert into step_events (organization_id, enrollment_id, step_id, from_status, to_status, cause_kind)
+  select organization_id, enrollment_id, id, 'pending', 'in_progress', 'timer' from steps
+), papers as (
+  insert into partner_certificates (organization_id, partner_enrollment_id, learner_id, external_id)
+  select %(organization)s, id, learner_id, id::text from runs
+), attention as (
+  insert into attention_items (organization_id, kind, subject_id, cause, enrollment_id, opened_at, resolved_at,
+                               resolution)
+  select organization_id, 'run', id, 'x', id, now(), case when status = 'completed' then now() end,
+         case when status = 'completed' then 'done' end
+  from enrolled
+)
+insert into credentials (organization_id, enrollment_id, learner_id, number, organization_name, holder_name,
+                         program_title, steps)
+select organization_id, id, learner_id, id::text, 'S', 'H', 'P', '[]' from enrolled where status = 'completed'
+"""
+
+
+class Years:
+    """Two organizations with years behind them; questions are asked by the first one's staff."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.organization, self.program = self._load()
+        self._load()
+        world.admin.execute("vacuum analyze")
+        ((enrollment, learner),) = world.rows(
+            "select id, learner_id from enrollments where organization_id = %s and status = 'active' limit 1",
+            self.organization.id,
+        )
+        self.enrollment: UUID = enrollment
+        self.course: UUID = world.value(
+            "select course_id from program_partner_lms where program_version_id = %s and sequence_order = 2",
+            self.program.version,
+        )
+        student = world.profile()
+        world.admin.execute("update learners set profile_id = %s where id = %s", [student, learner])
+        self.staff = Identity(uuid4(), self.organization.id, "staff")
+        self.student = Identity(student)
+
+    def _load(self) -> tuple[Organization, Program]:
+        world = self.world
+        organization = world.organization()
+        provider = world.provider(organization)
+        program = world.program(organization, *world.courses(provider, 3))
+        world.admin.execute(
+            _LOAD.encode(),
+            {
+                "organization": organization.id,
+                "program": program.id,
+                "version": program.version,
+                "count": ENROLLMENTS,
+            },
+        )
+        return organization, program
+
+
+@pytest.fixture
+def years(database: Database) -> Iterator[Years]:
+    world = World(database)
+    yield Years(world)
+    world.close()
+
+
+def find_scans(plan: dict[str, Any]) -> list[str]:
+    """The growing tables that a plan reads from one end to the other."""
+    found = [scan for each in plan.get("Plans", []) for scan in find_scans(each)]
+    if plan["Node Type"] == "Seq Scan" and plan["Relation Name"] in GROWING:
+        found.append(plan["Relation Name"])
+    return found
+
+
+def explain(identity: Identity, ask: Callable[[], object]) -> list[str]:
+    """Ask, then explain what was asked, as the same person."""
+    with open_as(identity):
+        with CaptureQueriesContext(connection) as captured:
+            ask()
+        found = []
+        for query in captured.captured_queries:
+            with connection.cursor() as cursor:
+                cursor.execute(f"explain (format json) {query['sql']}")
+                ((text,),) = cursor.fetchall()
+            (plan,) = json.loads(text) if isinstance(text, str) else text
+            found += find_scans(plan["Plan"])
+        return found
+
+
+def test_no_page_reads_a_whole_table(years: Years, database: Database) -> None:
+    organization = years.organization.id
+    database.use_django_as("web")
+    questions: dict[str, tuple[Identity, Callable[[], object]]] = {
+        "figures": (years.staff, lambda: get_pipeline(organization)),
+        "stuck": (years.staff, lambda: list_stuck(organization, now=timezone.now())),
+        "at a step": (
+            years.staff,
+            lambda: list_at_step(
+                organization,
+                program_id=years.program.id,
+                course_id=years.course,
+                status="in_progress",
+            ),
+        ),
+        "attention": (years.staff, lambda: list_attention(organization)),
+        "count": (years.staff, lambda: count_open_items(organization, at_most=100)),
+        "people": (years.staff, lambda: list_learners(organization)),
+        "search": (years.staff, lambda: list_learners(organization, search="first17")),
+        "file": (years.staff, lambda: read_export_page(organization)),
+        "enrollment": (years.staff, lambda: get_enrollment(years.enrollment)),
+        "steps": (years.staff, lambda: list_steps([years.enrollment])),
+        "history": (years.staff, lambda: list_changes(years.enrollment)),
+        "credentials": (years.staff, lambda: list_credentials([years.enrollment])),
+        "progress": (years.student, list_own_progress),
+        "own credentials": (years.student, lambda: list_credentials([years.enrollment])),
+    }
+    scans = {name: explain(identity, ask) for name, (identity, ask) in questions.items()}
+
+    assert scans == {name: [] for name in questions}
+
+
+def test_pages_find_what_they_ask_for_among_many(years: Years, database: Database) -> None:
+    organization = years.organization.id
+    database.use_django_as("web")
+    with open_as(years.staff):
+        stuck = list_stuck(organization, now=timezone.now())
+        pipeline = get_pipeline(organization)
+        people = list_learners(organization, search="first17")
+    with open_as(years.student):
+        (own,) = list_own_progress()
+
+    (program,) = pipeline.programs
+    assert (len(stuck.rows), stuck.next != "") == (25, True)
+    assert (program.active, program.completed) == (ENROLLMENTS // 50, ENROLLMENTS * 49 // 50)
+    assert [line.in_progress for line in program.steps] == [0, ENROLLMENTS // 50, 0]
+    assert {row.first_name[:7] for row in people.rows} == {"First17"}
+    assert own.id == years.enrollment
+
+
+def test_the_search_inside_its_function_uses_its_index(years: Years) -> None:
+    with years.world.admin.transaction():
+        years.world.admin.execute("set local role handrail_machine")
+        rows = years.world.rows(
+            "explain select id from learners where organization_id = %s "
+            "and learner_document(first_name, last_name, email_normalized) @@ to_tsquery('simple', %s) "
+            "order by last_name, first_name, id limit 26",
+            years.organization.id,
+            "'first1777':*",
+        )
+    assert any("learners_search" in line for (line,) in rows), rows
