@@ -81,6 +81,25 @@ def test_a_required_step_is_not_chosen(
     assert "This step is required" in page.one("main").text
 
 
+def test_one_under_way_is_given_up_only_after_a_warning(
+    school: School, enrollment: Enrollment, barbering: Barbering, client: Client
+) -> None:
+    world = school.world
+    world.answer_calls()
+    world.complete(enrollment, barbering.theory)
+    world.on_step("complete_step", enrollment, barbering.readiness, "2026-01-02", "seen")
+    school.lena.sign_in(client)
+    page = post(client, world.step_id(enrollment, barbering.retail), "choose")
+    world.answer_calls()
+    post(client, world.step_id(enrollment, barbering.retail), "take-back")
+
+    (warning,) = page.all("details")
+    assert "Your place at NRF is given up, and what you did there may be lost." in warning.text
+    assert list_buttons(page)[-1] in warning.text
+    assert school.see(enrollment)["Customer Service"] == "pending"
+    assert world.column("select kind from intents where status = 'queued'") == ["unenroll"]
+
+
 def test_when_enough_are_done_the_others_are_gone(
     school: School, enrollment: Enrollment, barbering: Barbering, client: Client
 ) -> None:

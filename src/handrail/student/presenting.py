@@ -7,6 +7,14 @@ from handrail.credentials.queries import CredentialRow
 from handrail.enrollments.queries.progress import PartnerCertificateRow, Progress, Stage
 from handrail.enrollments.words import Step, tell_learner
 
+_PLACES = {
+    "done": "completed",
+    "waived": "not required of you",
+    "now": "now",
+    "failed": "not passed",
+    "later": "comes later",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class ShownStep:
@@ -21,6 +29,20 @@ class ShownStep:
     can_choose: bool
     can_take_back: bool
     certificates: Sequence[PartnerCertificateRow]
+
+    @property
+    def place(self) -> str:
+        """Where the step stands, after the partner's name; a completed one has its day instead."""
+        if self.state == "later" and not self.step.required and self.step.chosen_at is None:
+            return "to choose" if self.can_choose else "not chosen"
+        if self.state == "later" and self.step.chosen_at is not None:
+            return "chosen, comes later"
+        return _PLACES[self.state]
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether taking the choice back gives up a place at the partner."""
+        return self.step.status != "pending"
 
     @property
     def shows_progress(self) -> bool:
