@@ -93,11 +93,13 @@ ROLES_OF: Mapping[str, set[str]] = {
     "store_webhook_events": {"ingress"},
     "refuse_change_of_published_step": set(),  # a trigger
 }
-# Helpers of policies and functions: they run with the caller's rights and look at the claims only.
+# They run with the caller's rights: helpers that look at the claims, and one question to rows that the
+# caller sees.
 FOR_EVERYBODY = {
     "actor_id",
     "assert_service",
     "assert_staff",
+    "call_is_awaited",
     "claim_admin_organization",
     "claim_profile_id",
     "claim_staff_organization",
