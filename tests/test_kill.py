@@ -9,12 +9,14 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from handrail.config.installation import LocalInstallation
-from tests.demos import CHILDREN, EXAMPLE, Demo, open_folder, pick_constant, start_demo
+from tests.demos import CHILDREN, EXAMPLE, open_folder, pick_constant, start_demo
 
 LEASE_SECONDS = 9.0  # of a call: twice HANDRAIL_CALL_TIMEOUT_SECONDS of the demo, and 5
 
@@ -45,24 +47,30 @@ def test_a_stopped_process_that_comes_back_late_does_nothing_twice(
     faults: bool,
 ) -> None:
     """Another one goes on meanwhile; partners that fail give the worker more to hold when it stops."""
-    wish = f"study_seconds=3, faults={faults}"
+    wish = f"study_seconds=5, faults={faults}"  # it still runs when the stopped one comes back
     with open_folder() as folder, start_demo(folder, wish) as demo:
         demo.wait_for_steps(40)
         stopped = demo.find_children()[name]
         os.kill(stopped, signal.SIGSTOP)
-        with start_another(demo, folder, name) as another:
+        with start_another(folder, name):
             before = demo.count_steps()
             time.sleep(LEASE_SECONDS + 2)
             assert demo.count_steps() > before, demo.text
             os.kill(stopped, signal.SIGCONT)
             assert demo.wait() == 0, demo.text
-            another.terminate()
-            another.wait(30)
         assert pick_constant(demo.read_summary()) == EXAMPLE
 
 
-def start_another(demo: Demo, folder: Path, name: str) -> "subprocess.Popen[bytes]":
-    """Start a second process of this kind, as on a second machine."""
+@contextmanager
+def start_another(folder: Path, name: str) -> Iterator[None]:
+    """Run a second process of this kind, as on a second machine."""
     spec = LocalInstallation(folder / "var" / "demo").read().spec_of(name)
     with (folder / f"another-{name}.txt").open("wb") as output:
-        return subprocess.Popen(spec.arguments, env=spec.environment, stdout=output, stderr=output)
+        process = subprocess.Popen(
+            spec.arguments, env=spec.environment, stdout=output, stderr=output
+        )
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait(30)

@@ -352,16 +352,23 @@ def test_calls_at_once_are_limited_per_provider(
 
 
 def test_who_waits_too_long_for_a_place_has_not_been_sent(partner: ScriptedPartner) -> None:
-    pool = OutboundPool(allowed_private_hosts=[partner.host_port], total_seconds=0.3)
+    pool = OutboundPool(allowed_private_hosts=[partner.host_port], total_seconds=2)
     partner.answer(HANG)
     client = bind(pool, partner, calls_at_once=1)
 
     async def call_three_times() -> list[Any]:
-        calls = [client.request_json("POST", "/x", headers=HEADERS) for _ in range(3)]
-        return await asyncio.gather(*calls, return_exceptions=True)
+        def call() -> Any:
+            return client.request_json("POST", "/x", headers=HEADERS)
+
+        first = asyncio.create_task(call())
+        while not partner.requests:
+            await asyncio.sleep(0.01)
+        pool.total_seconds = 0.2  # the others give up well before the first one does
+        others = await asyncio.gather(call(), call(), return_exceptions=True)
+        return [*others, *await asyncio.gather(first, return_exceptions=True)]
 
     errors = run(pool, call_three_times)
-    assert [type(error) for error in errors] == [OutcomeUnknown, RetryLater, RetryLater]
+    assert [type(error) for error in errors] == [RetryLater, RetryLater, OutcomeUnknown]
     assert len(partner.requests) == 1
 
 
