@@ -75,6 +75,7 @@ COMMANDS: dict[str, Command] = {
     "doctor": Command(f"{_ours}doctor", "Say what is wrong and how to mend it.", ""),
     "backup": Command(f"{_ours}backup", "Write the database to a file.", ""),
     "restore": Command(f"{_ours}restore", "Replace the database by a backup.", ""),
+    "reseal-secrets": Command(f"{_ours}reseal_secrets", "Use the newest key for all secrets."),
     "release-outbound": Command(f"{_ours}release_outbound", "Let calls and mail out again."),
     "load-example": Command(f"{_ours}load_example", "Load the example.", hidden=True),
 }

@@ -80,7 +80,7 @@ def migrate(
 
 
 def doctor() -> None:
-    """Look at configuration, database, roles, durability, locale and migrations.
+    """Look at configuration, database, roles, durability, locale, migrations and keys.
 
     Says what is wrong and how to mend it; ends with 1 if anything is.
     """
@@ -115,6 +115,53 @@ def restore(file: Annotated[Path, typer.Argument(help="Made by handrail backup."
     kept = restore_file(file, folder=Path("var"))
     typer.echo(f"Restored from {file}.{f' The database of before is {kept}.' if kept else ''}")
     typer.echo("Calls and mail are held. Look around, then: handrail release-outbound")
+
+
+def reseal_secrets() -> None:
+    """Seal every stored secret with the newest key of HANDRAIL_SECRET_KEYS, its first.
+
+    Everything may go on meanwhile; a repeat finds nothing left to do. What cannot be opened stays
+    as it is and is told; the exit code is then 1.
+    """
+    import psycopg
+
+    from handrail.config.environment import load_environment
+    from handrail.config.reseal import MOST_TOLD, Resealed
+    from handrail.config.reseal import reseal_secrets as reseal_all
+    from handrail.core.crypto import Keyring
+
+    environment = load_environment()
+    keyring = Keyring(environment.secret_keys)
+    report = Resealed()
+    told: list[str] = []
+
+    def tell(words: str) -> None:
+        told.append(words)
+        if len(told) <= MOST_TOLD:
+            typer.echo(f"cannot be opened: {words}")
+
+    interrupted = False
+    with psycopg.connect(environment.database_dsn(), autocommit=True) as own:
+        try:
+            reseal_all(own, keyring, report, tell=tell)
+        except KeyboardInterrupt:
+            interrupted = True
+    if len(told) > MOST_TOLD:
+        typer.echo(f"... and {len(told) - MOST_TOLD} more")
+    typer.echo(
+        f"Sealed anew with {keyring.current_key_id}: {report.resealed}. "
+        f"So already: {report.current}. Cannot be opened: {report.unopened}."
+    )
+    if interrupted:
+        typer.echo("Interrupted. What was sealed anew stays so; the same command does the rest.")
+        raise typer.Exit(130)
+    if report.unopened:
+        names = [f"{name or 'none'} ({n})" for name, n in sorted(report.unopened_keys.items())]
+        typer.echo(
+            f"Keys of what cannot be opened: {', '.join(names)}. Give a missing key back in "
+            "HANDRAIL_SECRET_KEYS, behind the first, and repeat this; or enter those secrets again."
+        )
+        raise typer.Exit(1)
 
 
 def release_outbound() -> None:

@@ -2,7 +2,7 @@
 
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from handrail.config.database import find_role_problems
 from handrail.config.environment import DatabaseRole, Environment, read_environment
 from handrail.config.errors import Refusal
 from handrail.config.installation import ROLES, Installation, open_local_installation
+from handrail.config.reseal import count_keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,7 @@ def _examine(installation: Installation) -> Iterator[Finding]:
     if "worker" in environments:
         yield from _examine_database(environments["worker"])
         yield _examine_migrations(installation)
+        yield from _examine_secrets(environments["worker"])
 
 
 def _examine_role(environment: Environment, role: DatabaseRole) -> Iterator[Finding]:
@@ -118,6 +120,42 @@ def _examine_migrations(installation: Installation) -> Finding:
     )
     words = (result.stdout or result.stderr).strip()
     return _judge("migrations", good=result.returncode == 0, words=words, advice="handrail migrate")
+
+
+def _examine_secrets(environment: Environment) -> Iterator[Finding]:
+    """Look with which keys the stored secrets are sealed."""
+    known = [key_id for key_id, _ in environment.secret_keys]
+    try:
+        with psycopg.connect(environment.database_dsn(), connect_timeout=5) as own:
+            counted = count_keys(own)
+    except (psycopg.OperationalError, psycopg.ProgrammingError):
+        return  # Said already: it cannot be reached, or has not all tables yet.
+    old = {key_id: n for key_id, n in counted.items() if key_id in known[1:]}
+    lost = {key_id: n for key_id, n in counted.items() if key_id not in known}
+    if lost:
+        yield _judge(
+            "secrets",
+            good=False,
+            words=f"{_list_keys(lost)}, which HANDRAIL_SECRET_KEYS does not have",
+            advice="give the key back behind the first one, or enter those secrets again",
+        )
+    if old:
+        yield _judge(
+            "secrets",
+            good=False,
+            words=f"{_list_keys(old)}, no longer the newest key",
+            advice="handrail reseal-secrets, before the old key is taken away",
+        )
+    if not lost and not old:
+        yield Finding("secrets", good=True, words=f"{counted.total()} sealed, with the newest key")
+
+
+def _list_keys(counted: Mapping[str, int]) -> str:
+    """Return the counts in words."""
+    return "sealed: " + ", ".join(
+        f"{n} with the key {key_id}" if key_id else f"{n} not as they should be"
+        for key_id, n in sorted(counted.items())
+    )
 
 
 def _examine_files(folder: Path) -> Iterator[Finding]:

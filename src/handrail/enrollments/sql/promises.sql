@@ -300,7 +300,18 @@ select 'endpoint ' || e.id
 from webhook_endpoints e cross join lateral (values (e.secret), (e.previous_secret)) as one (secret)
 where one.secret is not null and not coalesce(
   octet_length(one.secret) > position(':'::bytea in one.secret) + 27
-  and encode(substring(one.secret from 1 for greatest(0, position(':'::bytea in one.secret) - 1)), 'escape') = any (%(key_ids)s::text[]), false);
+  and encode(substring(one.secret from 1 for greatest(0, position(':'::bytea in one.secret) - 1)), 'escape') = any (%(key_ids)s::text[]), false)
+union all
+select 'second factor of ' || m.user_id
+from mfa_authenticator m
+cross join lateral (values (m.data ->> 'secret'), (m.data ->> 'seed')) as one (text)
+cross join lateral (
+  -- Base64; anything else becomes an empty value, which is as wrong.
+  select case when one.text ~ '^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$'
+         then decode(one.text, 'base64') else '' end as secret) as sealed
+where one.text is not null and not coalesce(
+  octet_length(sealed.secret) > position(':'::bytea in sealed.secret) + 27
+  and encode(substring(sealed.secret from 1 for greatest(0, position(':'::bytea in sealed.secret) - 1)), 'escape') = any (%(key_ids)s::text[]), false);
 
 -- 10: a job carries more than an id
 select 'job ' || id from pgqueuer
