@@ -220,7 +220,12 @@ class Provisioner:
             self._taken[each.provider_id] += 1
             call = self._make(each, provider, lease_until=began + self._rhythm.lease)
             self._calls[self._loop.create_task(call)] = began + self._rhythm.call_deadline
-        self._full.update(each for each in providers if self._taken[each] >= CALLS_AT_ONCE)
+        for provider_id, count in Counter(each.provider_id for each in calls).items():
+            if count + taken.get(provider_id, 0) >= CALLS_AT_ONCE:  # more may be due there
+                if self._taken[provider_id] >= CALLS_AT_ONCE:
+                    self._full.add(provider_id)
+                else:  # places were freed while this batch was claimed
+                    self._wake.set()
 
     # One call.
 

@@ -108,10 +108,10 @@ class ProviderCache:
         Raises:
             DatabaseAway: try again later.
         """
-        missing = [each for each in provider_ids if each not in self._bound]
-        if missing:
-            await self._load(missing)
-        return {each: self._bound[each] for each in provider_ids}
+        # Held here: a refresh may forget one while another is loaded.
+        bound = {each: self._bound[each] for each in provider_ids if each in self._bound}
+        missing = [each for each in provider_ids if each not in bound]
+        return bound | await self._load(missing) if missing else bound
 
     async def refresh(self) -> None:
         """Forget the providers whose row is another one now, and those that cannot be called.
@@ -119,16 +119,16 @@ class ProviderCache:
         Raises:
             DatabaseAway: try again later.
         """
-        if not self._bound:
+        asked = list(self._bound)
+        if not asked:
             return
-        versions = dict(await self._connection.fetch(_VERSIONS, (list(self._bound),)))
-        self._bound = {
-            each: bound
-            for each, bound in self._bound.items()
-            if isinstance(bound, BoundProvider) and versions.get(each) == bound.version
-        }
+        versions = dict(await self._connection.fetch(_VERSIONS, (asked,)))
+        for each in asked:
+            bound = self._bound.get(each)
+            if not isinstance(bound, BoundProvider) or versions.get(each) != bound.version:
+                self._bound.pop(each, None)
 
-    async def _load(self, provider_ids: list[str]) -> None:
+    async def _load(self, provider_ids: list[str]) -> Mapping[str, BoundProvider | Unusable]:
         found: dict[str, BoundProvider | Unusable] = dict.fromkeys(
             provider_ids, Unusable("the provider is gone")
         )
@@ -140,6 +140,7 @@ class ProviderCache:
                 await self._connection.fetch(_ATTEND, (str(bound), each))
             else:
                 await self._connection.fetch(_MENDED, (each,))
+        return found
 
     def _bind(self, row: _Row) -> BoundProvider | Unusable:
         try:
