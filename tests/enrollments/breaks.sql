@@ -36,8 +36,7 @@ where status = 'active';
 drop index intents_one_run_call;
 insert into intents (organization_id, provider_id, kind, partner_account_id, partner_enrollment_id)
 select organization_id, provider_id, kind, partner_account_id, partner_enrollment_id
-from intents, generate_series(1, 2)
-where kind = 'enroll' limit 2;
+from (select * from intents where kind = 'enroll' limit 1) as one, generate_series(1, 2);
 
 -- breaks: a partner's id belongs
 drop index partner_lms_enrollments_external;
