@@ -239,6 +239,128 @@ def test_a_partner_that_does_not_let_somebody_go(
     assert read_resolution(school, item) == ("dismissed: told them by phone", school.bob.profile)
 
 
+# A provider that cannot be called, and several entries at once.
+
+
+def refuse_all(school: School, count: int, barbering: Barbering) -> UUID:
+    """The partner refuses our credentials for so many; return its entry."""
+    for number in range(count):
+        learner = school.learner(f"Ada{number}", "Waits")
+        school.world.enroll(learner, barbering.program)
+    for call in school.world.claim():
+        school.world.record(call, "needs_person", cause="credentials", error="401: no such key.")
+    return school.item("provider_calls", barbering.theory.provider.id)
+
+
+def test_refused_credentials_are_one_entry_that_says_how_many_wait(
+    school: School, barbering: Barbering, bob: Client
+) -> None:
+    item = refuse_all(school, 27, barbering)
+    ((cause, facts),) = list_entries(bob)
+    page = read(bob, f"/admin/attention/{item}")
+    second = read(bob, page.one("a", rel="next").attributes["href"])
+
+    assert cause == "The partner refuses the credentials that it is called with: 401: no such key."
+    assert facts == "27 people wait, Milady RISE"
+    assert f"provider configure {barbering.theory.provider.slug}" in page.one("main").text
+    assert list_offers(bob, item) == ["Try all of them again"]
+    assert [len(each.all("th", scope="row")) for each in (page, second)] == [25, 2]
+
+    assert is_settled(settle(bob, item, "try_all", note="key corrected"))
+    assert read_resolution(school, item) == ("tried again: key corrected", school.bob.profile)
+    assert {status for _, status in see_calls(school)} == {"queued"}
+    assert list_entries(bob) == []
+
+
+def test_who_waits_for_the_partner_sees_its_entry_on_the_enrollment(
+    school: School, enrollment: Enrollment, barbering: Barbering, bob: Client
+) -> None:
+    refuse_all(school, 0, barbering)
+    other = school.world.create(school.learner("Bea", "Later"), barbering.program)
+
+    shown = [
+        [
+            e.text
+            for e in read(bob, f"/admin/enrollments/{each.id}").all("p", class_="hr-case__cause")
+        ]
+        for each in (enrollment, other)
+    ]
+    assert [len(each) for each in shown] == [1, 0]
+
+
+def test_an_entry_of_a_partner_for_whom_nobody_waits_any_more(
+    school: School, enrollment: Enrollment, barbering: Barbering, bob: Client
+) -> None:
+    item = refuse_all(school, 0, barbering)
+    school.world.call("withdraw_enrollment", enrollment.id, "moved")
+
+    assert list_offers(bob, item) == ["Take off the list"]
+    assert is_settled(settle(bob, item, "dismiss", note="known"))
+
+
+def retry_selected(client: Client, *items: UUID) -> Page:
+    answer = client.post("/admin/attention/try-again", {"item": items}, follow=True)
+    assert answer.status_code == 200
+    page = Page(answer.content.decode())
+    assert page.find_faults() == []
+    return page
+
+
+def test_several_entries_are_tried_again_at_once(
+    school: School, enrollment: Enrollment, barbering: Barbering, bob: Client
+) -> None:
+    world = school.world
+    first = school.need_person(enrollment)
+    world.enroll(school.learner("Ada", "Learner"), barbering.program)
+    (call,) = world.claim()
+    world.record(call, "needs_person", cause="undecidable", error="Perhaps done.", uncertain=True)
+    unsure = school.item("call", call.intent)
+    provider = refuse_all(school, 2, barbering)
+    known = open_item(school, "partner_not_told", enrollment.id)
+    page = read(bob, "/admin/attention")
+    boxes = {UUID(each.attributes["value"]) for each in page.all("input", name="item")}
+    told = retry_selected(bob, first, unsure, provider, known).one("main").text
+
+    assert boxes == {first, provider}
+    assert "What is behind 2 entries is tried again." in told
+    assert "2 entries were settled meanwhile, or cannot be tried again unseen." in told
+    assert [status for _, status in see_calls(school)] == [
+        "queued",
+        "needs_person",
+        "queued",
+        "queued",
+    ]
+    assert read_resolution(school, first) == ("tried again", school.bob.profile)
+
+
+def test_none_chosen_is_told(school: School, enrollment: Enrollment, bob: Client) -> None:
+    school.need_person(enrollment)
+    assert "Choose at least one entry." in retry_selected(bob).one("main").text
+    assert bob.post("/admin/attention/try-again", {"item": "x"}).status_code == 404
+    assert bob.get("/admin/attention/try-again").status_code == 405
+
+
+def test_a_list_without_anything_to_try_has_no_button(
+    school: School, enrollment: Enrollment, bob: Client
+) -> None:
+    open_item(school, "partner_not_told", enrollment.id)
+    assert read(bob, "/admin/attention").all("form", action="/admin/attention/try-again") == []
+
+
+def test_nobody_else_tries_again(
+    school: School, enrollment: Enrollment, barbering: Barbering
+) -> None:
+    item = school.need_person(enrollment)
+    provider = refuse_all(school, 1, barbering)
+    charlie = school.charlie.sign_in(Client())
+    retry_selected(charlie, item, provider)
+
+    assert charlie.post(f"/admin/attention/{provider}/try_all").status_code == 404
+    lena = school.lena.sign_in(Client())
+    assert lena.post("/admin/attention/try-again", {"item": item}).status_code == 403
+    assert {status for _, status in see_calls(school)} == {"needs_person"}
+
+
 # What partners and others reported.
 
 

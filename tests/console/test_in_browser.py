@@ -29,6 +29,10 @@ def enrollment(real_school: School, barbering: Barbering) -> Enrollment:
 def list_paths(school: School, barbering: Barbering, enrollment: Enrollment) -> list[str]:
     step = school.world.step_id(enrollment, barbering.theory)
     item = school.world.value("select id from attention_items")
+    school.world.enroll(school.learner("Ada", LONG), barbering.program)
+    for call in school.world.claim():
+        school.world.record(call, "needs_person", cause="credentials", error=f"401: {LONG * 2}")
+    provider = school.item("provider_calls", barbering.theory.provider.id)
     event = Inbox(school).store(
         "e" * 255, status="needs_attention", reason=LONG * 3, body=b"x" * 999
     )
@@ -37,6 +41,7 @@ def list_paths(school: School, barbering: Barbering, enrollment: Enrollment) -> 
         f"/admin/pipeline/{barbering.program.id}/{barbering.theory.id}",
         "/admin/attention",
         f"/admin/attention/{item}",
+        f"/admin/attention/{provider}",
         f"/admin/enrollments/{enrollment.id}",
         f"/admin/steps/{step}",
         "/admin/people",
@@ -88,6 +93,24 @@ def test_an_entry_is_settled_with_the_keyboard_alone(
     browser.wait_for(lambda: "The id is taken over." in browser.text)
 
     assert real_school.world.column("select external_id from partner_accounts") == ["stu-17"]
+
+
+def test_entries_are_chosen_and_tried_again_with_the_keyboard_alone(
+    real_school: School, enrollment: Enrollment, browser: Browser
+) -> None:
+    browser.set_width(360)
+    browser.sign_in(real_school.bob)
+    browser.open("/admin/attention")
+    for _ in range(60):
+        active = browser.driver.switch_to.active_element
+        if active.get_attribute("name") == "item":
+            break
+        active.send_keys(Keys.TAB)
+    active.send_keys(Keys.SPACE)
+    press(browser, "Try again what is chosen", Keys.ENTER)
+    browser.wait_for(lambda: "What is behind 1 entry is tried again." in browser.text)
+
+    assert real_school.world.column("select status from intents") == ["queued"]
 
 
 def press(browser: Browser, words: str, key: str) -> None:

@@ -20,12 +20,17 @@ class Campus:
         }
 
     def add_provider(self, slug: str) -> UUID:
-        key, organization = CONTRACTS[slug].credentials.values()
         return self.world.add_provider(
             slug,
             base_url=f"http://127.0.0.1:{self.sandbox.port}/{slug}",
-            credentials={"api_key": key.removeprefix("Bearer "), "organization_id": organization},
+            credentials=self.credentials_of(slug),
         )
+
+    @staticmethod
+    def credentials_of(slug: str) -> dict[str, str]:
+        """Those that the partner takes."""
+        key, organization = CONTRACTS[slug].credentials.values()
+        return {"api_key": key.removeprefix("Bearer "), "organization_id": organization}
 
     def add_course(self, slug: str, *, code: str = "", credential_name: str = "C") -> UUID:
         """A provider and the course that the sandbox has there."""

@@ -389,12 +389,12 @@ def test_a_suspended_enrollment_waits_until_it_is_resumed(campus: Campus) -> Non
 def test_after_a_restore_nothing_goes_out_until_released(campus: Campus) -> None:
     world = campus.world
     program = world.add_program([campus.add_course("milady")])
-    world.rows("update installation set outbound_held = true")
+    world.rows("select hold_outbound()")
     with run_worker_here("provisioning"):
         enrollment = world.enroll(program)
         time.sleep(1.5)
         assert campus.list_ledger("milady") == []
-        world.rows("update installation set outbound_held = false")
+        world.rows("select release_outbound(false)")
         wait_until(lambda: is_active(world, enrollment))
 
 
@@ -455,16 +455,66 @@ def test_changed_credentials_are_used_within_seconds(campus: Campus) -> None:
         first = world.enroll(program)
         wait_until(lambda: is_active(world, first))
         configure_provider(provider, credentials={"api_key": "wrong-key"})
+        forget_configuration(world)
         time.sleep(2)
-        refused = world.enroll(program)
-        wait_until(world.list_attention)
-        ((_, words),) = world.list_attention()
-        assert words.startswith("401")
+        refused = [world.enroll(program) for _ in range(3)]
+        wait_until(lambda: count_awaiting(world) == 3)
+        ((kind, words),) = world.list_attention()
+        assert kind == "provider_calls"
+        assert words.startswith("The partner refuses the credentials that it is called with: 401")
         assert "wrong-key" not in words
         configure_provider(provider, credentials={"api_key": "mil-key"})
-        time.sleep(2)
-        world.rows("select retry_call(id, true, '') from intents where status = 'needs_person'")
-        wait_until(lambda: is_active(world, refused))
+        wait_until(lambda: all(is_active(world, each) for each in refused))
+    assert world.list_attention() == []
+    assert len(campus.list_enrollments("milady")) == 4
+
+
+def test_what_is_refused_with_the_credentials_of_before_is_tried_with_the_new_ones(
+    campus: Campus,
+) -> None:
+    world = campus.world
+    provider = campus.add_provider("milady")
+    program = world.add_program([world.add_course(provider, "MS-BARB")])
+    configure_provider(provider, credentials={"api_key": "wrong-key"})
+    enrollment = world.enroll(program)
+    with run_worker_here("provisioning"):
+        wait_until(lambda: [each["status"] for each in world.list_intents()] == ["failed"])
+        assert world.list_attention() == []
+        configure_provider(provider, credentials={"api_key": "mil-key"})
+        wait_until(lambda: is_active(world, enrollment))
+    assert world.list_attention() == []
+
+
+def test_missing_credentials_are_one_entry_too(campus: Campus) -> None:
+    world = campus.world
+    provider = campus.add_provider("milady")
+    program = world.add_program([world.add_course(provider, "MS-BARB")])
+    configure_provider(provider, credentials={"api_key": "", "organization_id": ""})
+    forget_configuration(world)
+    enrollments = [world.enroll(program) for _ in range(3)]
+    with run_worker_here("provisioning"):
+        wait_until(lambda: count_awaiting(world) == 3)
+        ((kind, words),) = world.list_attention()
+        assert (kind, words.partition(": ")[0]) == (
+            "provider_calls",
+            "The partner cannot be called as it is configured",
+        )
+        assert campus.list_ledger("milady") == []
+        configure_provider(provider, credentials=campus.credentials_of("milady"))
+        wait_until(lambda: all(is_active(world, each) for each in enrollments))
+    assert world.list_attention() == []
+
+
+def forget_configuration(world: World) -> None:
+    """As if it had been configured long ago: what is refused now is not for credentials of before."""
+    world.rows("update partner_lms_providers set configured_at = now() - interval '1 hour'")
+
+
+def count_awaiting(world: World) -> int:
+    count: int = world.value(
+        "select count(*) from intents where awaits_provider and status = 'needs_person'"
+    )
+    return count
 
 
 def test_credentials_that_cannot_be_read_hold_the_provider_not_its_learners(

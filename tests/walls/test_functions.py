@@ -50,6 +50,7 @@ CALLS: Mapping[str, Call] = {
     "render_certificate_again": Call(lambda s: (s.credential,), STAFF),
     "reopen_step": Call(lambda s: (s.step(s.completed, s.first), REASON), ADMIN),
     "resume_enrollment": Call(lambda s: (s.under_way.id, REASON), STAFF),
+    "retry_provider_calls": Call(lambda s: (s.first.provider.id, REASON), STAFF),
     "retry_call": Call(lambda s: (s.intent, True, REASON), STAFF),
     "retry_step": Call(lambda s: (s.step(s.under_way, s.first), REASON), STAFF),
     "search_learners": Call(lambda s: (s.organization.id, "ada:*", None, False, 9), STAFF),

@@ -185,6 +185,16 @@ CALL_DECISIONS: Final[Mapping[str, Decision]] = {
         run=actions.continue_old_run,
     ),
 }
+PROVIDER_DECISIONS: Final[Mapping[str, Decision]] = {
+    "try_all": Decision(
+        title="Try all of them again",
+        hint="When it is mended, here or at the partner: every call that waits is made again.",
+        button="Try all of them again",
+        done="The calls are made again.",
+        form=NoteForm,
+        run=actions.retry_provider_calls,
+    )
+}
 ITEM_DECISIONS: Final[Mapping[str, Decision]] = {
     "dismiss": Decision(
         title="Take off the list",

@@ -10,6 +10,7 @@ urlpatterns = [
     path("pipeline/<uuid:program_id>/<uuid:course_id>", pipeline.show_at_step, name="at-step"),
     path("organization", pipeline.switch_organization, name="switch"),
     path("attention", attention.show_list, name="attention"),
+    path("attention/try-again", attention.retry_selected, name="retry-selected"),
     path("attention/<uuid:item_id>", attention.show_case, name="case"),
     path("attention/<uuid:item_id>/<slug:name>", attention.settle, name="settle"),
     path("people", people.show_people, name="people"),

@@ -154,6 +154,16 @@ def retry_call(intent_id: UUID, *, look_up: bool, note: str) -> None:
     run_action("retry_call(%s, %s, %s)", intent_id, look_up, note)
 
 
+def retry_provider_calls(provider_id: UUID, *, note: str) -> None:
+    """Make all calls again that wait for a provider; one that may have been done is looked up first."""
+    run_action("retry_provider_calls(%s, %s)", provider_id, note)
+
+
+def retry_configured(provider_id: UUID) -> None:
+    """As `retry_provider_calls`, for a provider that was configured anew."""
+    retry_provider_calls(provider_id, note="the provider was configured anew")
+
+
 def enter_partner_id(intent_id: UUID, *, external_id: str, note: str) -> None:
     """Take over the id that the person found at the partner."""
     run_action("enter_partner_id(%s, %s, %s)", intent_id, external_id, note)

@@ -1,4 +1,4 @@
-"""What time brings: enrollments whose start date has come."""
+"""What time brings: enrollments whose start date has come, entries for which nobody waits any more."""
 
 from django.db import connection
 
@@ -15,3 +15,9 @@ def start_due_enrollments() -> int:
         started += count
         if count < _BATCH:
             return started
+
+
+def release_providers() -> None:
+    """Take providers off the attention list for which no call waits any more."""
+    with connection.cursor() as cursor:
+        cursor.execute("select release_providers()")

@@ -1,6 +1,6 @@
 """What is done with providers, as the service role."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -8,6 +8,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models.functions import Now
 
 from handrail.core.crypto import Keyring
 from handrail.core.refusal import Refusal
@@ -20,6 +21,7 @@ from handrail.partners.registry import get_adapter
 from handrail.partners.urls import find_call_url_problem, find_link_problem
 
 MODES = ("api", "link", "hybrid")
+_after_configuration: list[Callable[[UUID], None]] = []
 
 
 class ProviderRefused(Refusal):
@@ -89,6 +91,11 @@ def save_provider(organization: Organization, facts: ProviderFacts) -> str:
     return "changed" if became == "same" and endpoint != "same" else became
 
 
+def register_configured(handler: Callable[[UUID], None]) -> None:
+    """Have `handler` called, in the same transaction, with each provider that was configured anew."""
+    _after_configuration.append(handler)
+
+
 def configure_provider(
     provider_id: UUID,
     *,
@@ -101,7 +108,7 @@ def configure_provider(
     """Set a provider's addresses, mode, credentials and settings; None leaves each.
 
     Credentials and settings are merged by name; one that is set to "" or None is taken out. Running
-    workers call with the new ones within seconds.
+    workers call with the new ones within seconds; calls that waited for it are made again.
 
     Raises:
         Provider.DoesNotExist: there is no such provider.
@@ -124,7 +131,11 @@ def configure_provider(
             merged_settings = provider.settings | dict(more_settings)
             provider.settings = {k: v for k, v in merged_settings.items() if v not in ("", None)}
         copy_offers(provider, get_adapter(provider.adapter).offers)
+        provider.configured_at = Now()
         provider.save()
+        provider.refresh_from_db(fields=["configured_at"])
+        for handler in _after_configuration:
+            handler(provider.id)
     return provider
 
 

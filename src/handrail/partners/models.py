@@ -24,6 +24,7 @@ class Provider(models.Model):
     offers_lookup = models.BooleanField(default=False)
     offers_unenroll = models.BooleanField(default=False)
     offers_progress = models.BooleanField(default=False)
+    configured_at = models.DateTimeField(null=True)
     archived_at = models.DateTimeField(null=True)
     created_at = models.DateTimeField(db_default=functions.Now())
 

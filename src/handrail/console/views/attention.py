@@ -1,7 +1,9 @@
 """What needs a person: the list, and one entry with what resolves it."""
 
+from typing import Any
 from uuid import UUID
 
+from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponseBase
 from django.shortcuts import redirect
 from django.urls import reverse
@@ -12,6 +14,7 @@ from handrail.console.decisions import (
     EVENT_DECISIONS,
     ITEM_DECISIONS,
     OTHER_DECISIONS,
+    PROVIDER_DECISIONS,
     STEP_DECISIONS,
     Offer,
     decide,
@@ -19,13 +22,22 @@ from handrail.console.decisions import (
     offer,
 )
 from handrail.console.views.common import make_page_urls, render_page
-from handrail.enrollments.actions import dismiss_attention
+from handrail.enrollments.actions import (
+    NotFound,
+    Refused,
+    dismiss_attention,
+    retry_call,
+    retry_provider_calls,
+)
 from handrail.enrollments.queries.attention import (
+    ATTENTION_PAGE,
     AttentionCase,
     get_attention_case,
     list_attention,
+    list_waiting_calls,
 )
 from handrail.enrollments.queries.paging import BadPlace
+from handrail.partners.models import Provider
 from handrail.people.access import get_workplace, staff_required
 
 
@@ -38,8 +50,47 @@ def show_list(request: HttpRequest) -> HttpResponseBase:
         )
     except BadPlace:
         raise Http404 from None
-    context = {"rows": page.rows, **make_page_urls(request, page)}
+    context = {
+        "rows": page.rows,
+        "can_retry": any(each.can_retry for each in page.rows),
+        **make_page_urls(request, page),
+    }
     return render_page(request, "console/attention.html", context)
+
+
+@require_POST
+@staff_required
+def retry_selected(request: HttpRequest) -> HttpResponseBase:
+    """Try again what is behind several entries; those that do not allow it stay as they are."""
+    try:
+        items = {UUID(each) for each in request.POST.getlist("item")[:ATTENTION_PAGE]}
+    except ValueError:
+        raise Http404 from None
+    done = sum(_retry(each) for each in items)
+    if done:
+        what = "What is behind 1 entry is" if done == 1 else f"What is behind {done} entries is"
+        messages.success(request, f"{what} tried again.")
+    if not items:
+        messages.error(request, "Choose at least one entry.")
+    elif done < len(items):
+        left = len(items) - done
+        what = "1 entry was" if left == 1 else f"{left} entries were"
+        messages.warning(request, f"{what} settled meanwhile, or cannot be tried again unseen.")
+    return redirect("console:attention")
+
+
+def _retry(item_id: UUID) -> bool:
+    case = get_attention_case(item_id)
+    if case is None or case.item.resolved_at or not case.item.can_retry:
+        return False
+    try:
+        if case.call is not None:
+            retry_call(case.item.subject_id, look_up=False, note="")
+        else:
+            retry_provider_calls(case.item.subject_id, note="")
+    except (Refused, NotFound):
+        return False
+    return True
 
 
 @require_safe
@@ -82,7 +133,18 @@ def _render(request: HttpRequest, case: AttentionCase, offers: list[Offer]) -> H
         "offers": keep_allowed(request, offers),
         "base_url": reverse("console:case", args=[case.item.id]),
     }
+    if case.item.kind == "provider_calls":
+        context |= _list_waiting(request, case.item.subject_id)
     return render_page(request, "console/case.html", context)
+
+
+def _list_waiting(request: HttpRequest, provider_id: UUID) -> dict[str, Any]:
+    try:
+        page = list_waiting_calls(provider_id, place=request.GET.get("at", ""))
+    except BadPlace:
+        raise Http404 from None
+    provider = Provider.objects.defer("credentials").get(id=provider_id)
+    return {"provider": provider, "waiting": page.rows, **make_page_urls(request, page)}
 
 
 def _list_offers(case: AttentionCase) -> list[Offer]:
@@ -96,6 +158,8 @@ def _make_offer(case: AttentionCase, name: str) -> Offer:
         return offer(name, CALL_DECISIONS[name], subject, external_id=known or "")
     if name in STEP_DECISIONS and case.step is not None:
         return offer(name, STEP_DECISIONS[name], case.step.id)
+    if name in PROVIDER_DECISIONS:
+        return offer(name, PROVIDER_DECISIONS[name], subject)
     if name in EVENT_DECISIONS:
         return offer(name, EVENT_DECISIONS[name], subject)
     if name in OTHER_DECISIONS:

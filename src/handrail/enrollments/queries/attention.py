@@ -13,10 +13,20 @@ from handrail.enrollments.queries.steps import get_step
 from handrail.enrollments.words import Step
 
 ATTENTION_PAGE = 25
+MOST_COUNTED = 1000
 # By the partial index attention_items_list (organization_id, opened_at, id).
 _ROWS = """
 select a.id, a.kind, a.subject_id, a.cause, a.opened_at, a.enrollment_id, a.resolved_at, a.resolution,
-  coalesce(btrim(l.first_name || ' ' || l.last_name), ''), coalesce(t.title, ''), coalesce(p.name, '')
+  coalesce(btrim(l.first_name || ' ' || l.last_name), ''), coalesce(t.title, ''), coalesce(p.name, ''),
+  case a.kind
+    when 'call' then exists (
+      select from intents i where i.id = a.subject_id and i.status = 'needs_person' and not i.uncertain)
+    else a.kind = 'provider_calls' end,
+  case when a.kind = 'provider_calls' then (
+    select count(*) from (
+      select distinct i.partner_account_id from intents i
+      where i.provider_id = a.subject_id and i.awaits_provider and i.status = 'needs_person'
+      limit 1000) as them) end  -- MOST_COUNTED
 from (select * from attention_items a where {where}) a
 left join enrollments e on e.id = a.enrollment_id and e.organization_id = a.organization_id
 left join learners l on l.id = e.learner_id and l.organization_id = a.organization_id
@@ -31,10 +41,36 @@ _LIST: Final = (
     + "order by {order}"
 )
 _ONE: Final = _ROWS.replace("{where}", "a.id = %s")
-_OF_ENROLLMENT: Final = (
-    _ROWS.replace("{where}", "a.enrollment_id = %s and a.resolved_at is null")
-    + "order by a.opened_at, a.id"
-)
+# By attention_items_enrollment; and those of the providers its calls wait for, by attention_items_open.
+_ABOUT_ENROLLMENT: Final = """
+a.resolved_at is null
+  and (a.enrollment_id = %(enrollment)s
+       or a.kind = 'provider_calls' and a.subject_id in (
+            select i.provider_id from enrollment_steps s
+            join partner_lms_enrollments r on r.id = s.partner_enrollment_id
+            join intents i on i.provider_id = r.provider_id and i.partner_account_id = r.partner_account_id
+            where s.enrollment_id = %(enrollment)s and s.status = 'in_progress' and i.awaits_provider
+              and i.status = 'needs_person'
+              and (i.partner_enrollment_id is null and r.status = 'requested' or i.partner_enrollment_id = r.id)))
+"""
+_OF_ENROLLMENT: Final = _ROWS.replace("{where}", _ABOUT_ENROLLMENT) + "order by a.opened_at, a.id"
+# By intents_await_provider.
+_WAITING = """
+select i.partner_account_id, i.id, btrim(l.first_name || ' ' || l.last_name), i.kind, i.error, e.id
+from (select * from intents i
+      where i.provider_id = %(provider)s and i.awaits_provider and i.status = 'needs_person' and {place}
+      order by {order} limit %(limit)s) i
+join partner_accounts a on a.id = i.partner_account_id
+join learners l on l.id = a.learner_id and l.organization_id = a.organization_id
+left join lateral (
+  select e.id from enrollments e
+  join enrollment_steps s on s.enrollment_id = e.id
+  join partner_lms_enrollments r on r.id = s.partner_enrollment_id and r.partner_account_id = a.id
+  where e.learner_id = l.id and e.organization_id = l.organization_id
+  order by s.status = 'in_progress' desc, e.created_at desc limit 1) e on true
+order by {order}
+"""
+_WAITING_ORDER = Keyset(columns={"i.partner_account_id": "uuid", "i.id": "uuid"})
 _OLDEST_FIRST = Keyset(columns={"a.opened_at": "timestamptz", "a.id": "uuid"})
 _CALL = """
 select i.kind, i.status, i.uncertain, i.calls, i.partner_enrollment_id, i.partner_account_id, p.offers_lookup,
@@ -68,6 +104,32 @@ class AttentionRow:
     learner_name: str
     program_title: str
     provider_name: str
+    can_retry: bool
+    """Whether trying again needs no look at the partner first."""
+    waiting: int | None
+    """How many learners wait for the provider, counted no further than `MOST_COUNTED`."""
+
+    @property
+    def who_waits(self) -> str:
+        """How many learners wait for the provider, in words; "" where nobody does."""
+        if not self.waiting:
+            return ""
+        if self.waiting >= MOST_COUNTED:
+            return f"{MOST_COUNTED} people or more wait"
+        return "1 person waits" if self.waiting == 1 else f"{self.waiting} people wait"
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingCall:
+    """A call that waits until its provider is configured anew."""
+
+    account_id: UUID
+    id: UUID
+    learner_name: str
+    kind: str
+    error: str
+    """The partner's words."""
+    enrollment_id: UUID | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +195,24 @@ def list_attention(
 def list_enrollment_attention(enrollment_id: UUID) -> list[AttentionRow]:
     """Return what needs a person about one enrollment (index attention_items_enrollment)."""
     with connection.cursor() as cursor:
-        cursor.execute(_OF_ENROLLMENT, [enrollment_id])
+        cursor.execute(_OF_ENROLLMENT, {"enrollment": enrollment_id})
         return [AttentionRow(*row) for row in cursor.fetchall()]
+
+
+def list_waiting_calls(provider_id: UUID, *, place: str = "") -> Page[WaitingCall]:
+    """Return a page of the calls that wait for a provider.
+
+    Raises:
+        BadPlace: `place` is none that a page gave.
+    """
+    return _WAITING_ORDER.fetch(
+        _WAITING,
+        {"provider": provider_id},
+        make=WaitingCall,
+        key=lambda row: (row.account_id, row.id),
+        place=place,
+        limit=ATTENTION_PAGE,
+    )
 
 
 def get_attention_case(item_id: UUID) -> AttentionCase | None:
@@ -161,14 +239,16 @@ _CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
 def list_choices(item: AttentionRow, call: CallFacts | None, step: Step | None) -> tuple[str, ...]:
     """Return what resolves an entry, the usual one first.
 
-    try_again, look_up, enter_id, continue: the call. complete, fail, skip, reopen: the step.
-    render: the certificate. replay, ignore, dismiss_conflict: a message. dismiss: it is known.
+    try_again, look_up, enter_id, continue: the call. try_all: the provider's calls. complete, fail,
+    skip, reopen: the step. render: the certificate. replay, ignore, dismiss_conflict: a message. dismiss: it is known.
     """
     by_hand = ("complete", "fail", "skip") if step and step.status == "in_progress" else ()
     if call is not None:
         return (*_list_call_choices(call), *(by_hand if call.awaited else ()))
     if item.kind == "run":
         return (*by_hand, "dismiss")
+    if item.kind == "provider_calls" and item.waiting:
+        return ("try_all",)
     if item.kind == "completion_revoked" and step and step.status == "completed":
         return ("reopen", "dismiss")
     return _CHOICES.get(item.kind, ("dismiss",))

@@ -1,5 +1,102 @@
 -- How a person resolves what needs a person.
 
+-- What lies with the provider, not with one of its learners: its calls wait together, under one entry of the
+-- attention list, until it is configured anew or a person has them tried again.
+create or replace function is_of_provider(p_cause text) returns boolean language sql immutable as $$
+  select p_cause in ('credentials', 'configuration', 'address', 'redirect')
+$$;
+
+-- A call that was claimed before the provider was configured anew, or so shortly after that its worker may not
+-- have known, says nothing about what is configured now: it is made again by itself. The intent is locked.
+create or replace function repeat_as_configured(p_intent uuid, p_cause text, p_uncertain boolean) returns boolean
+language plpgsql as $$
+begin
+  if not is_of_provider(p_cause) then
+    return false;
+  end if;
+  update intents i
+  set status = case when p_uncertain then 'unknown' else 'failed' end, uncertain = p_uncertain, lease_until = null,
+      first_sent_at = case when p_uncertain then first_sent_at end,
+      next_attempt_at = now() + interval '5 seconds', updated_at = now()
+  from partner_lms_providers p
+  where i.id = p_intent and p.id = i.provider_id
+    and i.updated_at < p.configured_at + interval '10 seconds';  -- updated when it was claimed
+  return found;
+end
+$$;
+
+create or replace function attend_provider(p_intent intents) returns void language sql as $$
+  select open_attention(p_intent.organization_id, 'provider_calls', p_intent.provider_id,
+    case p_intent.details ->> 'cause'
+      when 'credentials' then 'The partner refuses the credentials that it is called with: '
+      else 'The partner cannot be called as it is configured: ' end || p_intent.error,
+    '{}', null, p_intent.provider_id)
+$$;
+
+-- Take the provider's entry off the list when none of its calls waits any more. The entry is locked first, so
+-- that a call that is being put under it is seen, or opens it anew.
+create or replace function release_provider(p_provider uuid, p_words text) returns void language plpgsql as $$
+begin
+  perform 1 from attention_items
+  where kind = 'provider_calls' and subject_id = p_provider and resolved_at is null for update;
+  if found and not exists (
+       select from intents where provider_id = p_provider and awaits_provider and status = 'needs_person') then
+    perform close_attention('provider_calls', p_provider, p_words);
+  end if;
+end
+$$;
+
+-- A timer: calls that waited for a provider may have been left, or answered by the partner's own report.
+create or replace function release_providers() returns void language plpgsql as $$
+begin
+  perform assert_service();
+  perform release_provider(subject_id, 'no call waits for it any more')
+  from attention_items where kind = 'provider_calls' and resolved_at is null order by subject_id;
+end
+$$;
+
+-- Make the calls again that wait for a provider: those that may have done the work look first, as ever.
+-- Returns how many there were.
+create or replace function retry_provider_calls(p_provider uuid, p_note text) returns integer language plpgsql as $$
+declare
+  v_organization uuid := (select organization_id from partner_lms_providers where id = p_provider);
+  v_calls uuid[];
+  v_count integer := 0;
+begin
+  if v_organization is null then
+    raise exception 'no such provider' using errcode = 'P0002';
+  end if;
+  perform assert_staff(v_organization);
+  loop
+    v_calls := array(select id from intents where provider_id = p_provider and awaits_provider and status = 'needs_person');
+    exit when v_calls = '{}';
+    perform 1 from partner_accounts
+    where id = any (array(select partner_account_id from intents where id = any (v_calls))) order by id for no key update;
+    perform 1 from partner_lms_enrollments
+    where id = any (array(select partner_enrollment_id from intents where id = any (v_calls))) order by id for no key update;
+    v_calls := array(select id from intents where id = any (v_calls) and (status = 'needs_person') is true
+                     order by id for no key update);
+    update intents
+    set status = case when uncertain then 'unknown' else 'queued' end, awaits_provider = false, attempts = 0,
+        next_attempt_at = now(), error = '', updated_at = now(),
+        -- It was refused, so nothing was done: a new key, for the partner may remember the old one's failure.
+        first_sent_at = case when uncertain then first_sent_at end,
+        details = case when uncertain then details else details || jsonb_build_object('key', uuidv7()) end
+    where id = any (v_calls);
+    update partner_lms_enrollments set status = 'provisioning', cause = '', updated_at = now()
+    where id = any (array(select partner_enrollment_id from intents where id = any (v_calls)))
+      and (status = 'needs_attention') is true and external_enrollment_id is null;
+    v_count := v_count + cardinality(v_calls);
+    perform release_provider(p_provider, 'tried again' || coalesce(': ' || nullif(btrim(p_note), ''), ''));
+  end loop;
+  perform release_provider(p_provider, 'no call waits for it any more');
+  if v_count > 0 then
+    perform pg_notify('handrail_intents', '');
+  end if;
+  return v_count;
+end
+$$;
+
 create or replace function lock_call(p_intent uuid) returns intents language plpgsql as $$
 declare
   v_intent intents;
@@ -19,6 +116,18 @@ begin
 end
 $$;
 
+-- Take what a call waits under off the list: its own entry, or its provider's when it was the last one there.
+create or replace function close_call(p_intent intents, p_words text, p_note text) returns void language plpgsql as $$
+declare
+  v_words text := p_words || coalesce(': ' || nullif(btrim(p_note), ''), '');
+begin
+  perform close_attention('call', p_intent.id, v_words);
+  if p_intent.awaits_provider then
+    perform release_provider(p_intent.provider_id, v_words);
+  end if;
+end
+$$;
+
 -- Try again; with p_look_up, ask the partner first whether the work was done. Without it, the person vouches
 -- that it was not.
 create or replace function retry_call(p_intent uuid, p_look_up boolean, p_note text) returns void language plpgsql as $$
@@ -27,16 +136,15 @@ declare
 begin
   v_intent := lock_call(p_intent);
   update intents
-  set status = case when p_look_up then 'unknown' else 'queued' end, uncertain = p_look_up, attempts = 0,
-      next_attempt_at = now(), error = '', updated_at = now(),
+  set status = case when p_look_up then 'unknown' else 'queued' end, uncertain = p_look_up, awaits_provider = false,
+      attempts = 0, next_attempt_at = now(), error = '', updated_at = now(),
       -- A person saw that the partner did nothing: a new key, for the partner may remember the old one's failure.
       first_sent_at = case when p_look_up then first_sent_at end,
       details = case when p_look_up then details else details || jsonb_build_object('key', uuidv7()) end
   where id = p_intent;
   update partner_lms_enrollments set status = 'provisioning', cause = '', updated_at = now()
   where id = v_intent.partner_enrollment_id and status = 'needs_attention' and external_enrollment_id is null;
-  perform close_attention('call', p_intent, case when p_look_up then 'looked up again' else 'tried again' end
-                          || coalesce(': ' || nullif(btrim(p_note), ''), ''));
+  perform close_call(v_intent, case when p_look_up then 'looked up again' else 'tried again' end, p_note);
   perform pg_notify('handrail_intents', '');
 end
 $$;
@@ -68,7 +176,7 @@ begin
     perform record_enrollments(array[jsonb_populate_record(null::call_result,
       jsonb_build_object('intent_id', p_intent, 'external_id', btrim(p_external_id)))]);
   end if;
-  perform close_attention('call', p_intent, 'id entered: ' || btrim(p_external_id) || coalesce(' - ' || nullif(btrim(p_note), ''), ''));
+  perform close_call(v_intent, 'id entered: ' || btrim(p_external_id), p_note);
 end
 $$;
 
@@ -102,7 +210,7 @@ begin
   where id = v_old.id;
   update enrollment_steps set partner_enrollment_id = v_old.id, updated_at = now()
   where enrollment_id = any (v_enrollments) and partner_enrollment_id = v_new.id and status = 'in_progress';
-  perform close_attention('call', p_intent, 'goes on under the old id' || coalesce(': ' || nullif(btrim(p_note), ''), ''));
+  perform close_call(v_intent, 'goes on under the old id', p_note);
   perform close_attention(kind, v_old.id, 'goes on for a new attempt') from unnest(array['partner_not_told', 'run']) as kind;
 end
 $$;
@@ -132,7 +240,10 @@ begin
   if v_item.resolved_at is not null then
     return;
   end if;
-  if v_item.kind = 'call' and call_is_awaited(v_item.subject_id) then
+  if v_item.kind = 'provider_calls' and exists (
+       select from intents where provider_id = v_item.subject_id and awaits_provider and status = 'needs_person') then
+    perform refuse('Calls still wait for this partner: set it up, then have them tried again.');
+  elsif v_item.kind = 'call' and call_is_awaited(v_item.subject_id) then
     perform refuse('This call still waits for a decision: try again, enter the partner''s id, or mark the step.');
   end if;
   if v_item.kind = 'call' then

@@ -209,9 +209,12 @@ declare
   v_intent intents;
   v_run partner_lms_enrollments;
 begin
+  if repeat_as_configured(p_intent, p_cause, p_uncertain) then
+    return;
+  end if;
   update intents
   set status = 'needs_person', error = p_words, uncertain = p_uncertain, updated_at = now(),
-      details = details || jsonb_build_object('cause', p_cause)
+      awaits_provider = is_of_provider(p_cause), details = details || jsonb_build_object('cause', p_cause)
   where id = p_intent
   returning * into v_intent;
   select * into v_run from partner_lms_enrollments where id = v_intent.partner_enrollment_id;
@@ -234,6 +237,10 @@ begin
   if v_intent.kind = 'enroll' then
     update partner_lms_enrollments set status = 'needs_attention', cause = p_words, updated_at = now()
     where id = v_intent.partner_enrollment_id and status in ('requested', 'provisioning');
+  end if;
+  if v_intent.awaits_provider then
+    perform attend_provider(v_intent);
+    return;
   end if;
   perform open_attention(v_intent.organization_id, 'call', p_intent, p_words,
     jsonb_build_object('cause', p_cause, 'call', v_intent.kind, 'run_id', v_intent.partner_enrollment_id,

@@ -103,7 +103,9 @@ from partner_lms_enrollments r
 where r.status = 'needs_attention'
   and not exists (select from attention_items a where a.kind = 'run' and a.subject_id = r.id)
   and not exists (
-    select from intents i join attention_items a on a.subject_id = i.id and a.kind = 'call'
+    select from intents i
+    join attention_items a on a.subject_id = i.id and a.kind = 'call'
+                              or a.subject_id = i.provider_id and a.kind = 'provider_calls' and i.awaits_provider
     where i.partner_enrollment_id = r.id and i.status = 'needs_person');
 
 -- 4: a run ended, and nobody said so
@@ -144,7 +146,9 @@ where i.status in ('queued', 'failed', 'unknown') and not i.held and i.next_atte
 -- 5: a call needs a person, and nobody was told
 select 'call ' || i.id from intents i
 where i.status = 'needs_person'
-  and not exists (select from attention_items a where a.kind = 'call' and a.subject_id = i.id and a.resolved_at is null);
+  and not exists (select from attention_items a where a.kind = 'call' and a.subject_id = i.id and a.resolved_at is null)
+  and not (i.awaits_provider and exists (
+    select from attention_items a where a.kind = 'provider_calls' and a.subject_id = i.provider_id and a.resolved_at is null));
 
 -- 5: an enrollment call is done without the partner's id
 select 'call ' || i.id from intents i join partner_lms_enrollments r on r.id = i.partner_enrollment_id

@@ -21,6 +21,8 @@ begin
       'change_enrollment(enrollments, text, change_cause)', 'refuse_second_live(enrollments)',
       'activate_enrollment(uuid, change_cause)', 'mark_run(enrollment_steps, text, timestamptz, text)',
       'close_enrollment(enrollments, text, text)', 'reattempt_left_runs(uuid, change_cause)', 'carry_waivers(uuid, uuid)',
+      'is_of_provider(text)', 'repeat_as_configured(uuid, text, boolean)', 'attend_provider(intents)',
+      'release_provider(uuid, text)', 'close_call(intents, text, text)',
       'refuse_choice_when_over(uuid)', 'count_taken(enrollment_steps)', 'lock_call(uuid)', 'enrollment_limit_allows(uuid)'] loop
     execute format('revoke all on function %s from public', v_function);
     execute format('grant execute on function %s to handrail_machine', v_function);
@@ -35,6 +37,7 @@ call grant_machine_function('expire_leases()', 'handrail_worker');
 call grant_machine_function('save_call_facts(uuid, bigint, jsonb)', 'handrail_worker');
 call grant_machine_function('record_call_results(jsonb, integer)', 'handrail_worker');
 call grant_machine_function('start_due_enrollments(integer)', 'handrail_worker');
+call grant_machine_function('release_providers()', 'handrail_worker');
 
 -- People's (each checks its caller) and the service role's.
 do $$
@@ -48,7 +51,7 @@ begin
       'reopen_step(uuid, text)', 'suspend_enrollment(uuid, text)', 'resume_enrollment(uuid, text)',
       'withdraw_enrollment(uuid, text)', 'undo_withdrawal(uuid, text)', 'transfer_enrollment(uuid, uuid, text)',
       'retry_call(uuid, boolean, text)', 'enter_partner_id(uuid, text, text)', 'continue_old_run(uuid, text)',
-      'dismiss_attention(uuid, text)'] loop
+      'retry_provider_calls(uuid, text)', 'dismiss_attention(uuid, text)'] loop
     call grant_machine_function(v_function::regprocedure, 'handrail_web', 'handrail_worker');
   end loop;
 end

@@ -218,6 +218,7 @@ create table intents (
     check (status in ('queued', 'sending', 'done', 'failed', 'unknown', 'needs_person', 'canceled')),
   held boolean not null default false,    -- waits: every enrollment that wants it is suspended
   uncertain boolean not null default false, -- an earlier call may have done the work: look up before repeating
+  awaits_provider boolean not null default false, -- needs_person, by a cause that configuring the provider mends
   attempts integer not null default 0,    -- answered attempts; an outage does not count
   calls integer not null default 0,       -- how often it was claimed for sending
   next_attempt_at timestamptz not null default now(),
@@ -238,6 +239,8 @@ create unique index intents_one_run_call on intents (partner_enrollment_id, kind
 create index intents_due on intents (provider_id, next_attempt_at, id)
   where status in ('queued', 'failed', 'unknown') and not held;
 create index intents_leased on intents (lease_until) where status = 'sending';
+create index intents_await_provider on intents (provider_id, partner_account_id, id)
+  where awaits_provider and status = 'needs_person';
 
 do $$
 declare

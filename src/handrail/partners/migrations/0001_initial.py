@@ -61,6 +61,7 @@ class Migration(migrations.Migration):
                 ("offers_lookup", models.BooleanField(default=False)),
                 ("offers_unenroll", models.BooleanField(default=False)),
                 ("offers_progress", models.BooleanField(default=False)),
+                ("configured_at", models.DateTimeField(null=True)),
                 ("archived_at", models.DateTimeField(null=True)),
                 (
                     "created_at",

@@ -13,6 +13,7 @@ create table partner_lms_providers (
   offers_lookup boolean not null default false,
   offers_unenroll boolean not null default false,
   offers_progress boolean not null default false,
+  configured_at timestamptz,              -- when address, mode or credentials were last set
   archived_at timestamptz,
   created_at timestamptz not null default now(),
   unique (organization_id, slug),
@@ -23,7 +24,7 @@ grant insert, update on partner_lms_providers to handrail_worker;
 -- Credentials are sealed; reports have no use for them even so.
 revoke select on partner_lms_providers from handrail_readonly;
 grant select (id, organization_id, slug, name, adapter, mode, base_url, link_url, settings, offers_lookup, offers_unenroll,
-              offers_progress, archived_at, created_at)
+              offers_progress, configured_at, archived_at, created_at)
   on partner_lms_providers to handrail_readonly;
 
 create table partner_lms_courses (
