@@ -79,6 +79,7 @@ WORKER_ONLY = {
     "expire_leases",
     "link_learner",
     "record_call_results",
+    "release_providers",
     "save_call_facts",
     "start_due_enrollments",
     "store_certificate",
