@@ -126,7 +126,7 @@ begin
   update partner_accounts a
   set external_id = x.external_id, username = coalesce(x.username, ''), login_url = coalesce(x.login_url, ''), updated_at = now()
   from unnest(p_results) as x join intents i on i.id = x.intent_id
-  where a.id = i.partner_account_id and a.external_id is null;
+  where a.id = i.partner_account_id and (a.external_id is null) is true;
   select array_agg(i.partner_account_id) into v_accounts
   from unnest(p_results) as x join intents i on i.id = x.intent_id;
   perform request_waiting_runs(v_accounts);
