@@ -137,7 +137,7 @@ class OfficePages:
 
     def _show_line(self, row: sqlite3.Row) -> Markup:
         words = f" {row['course']}: {get_status_text(self.partner, row)},"
-        percent = f" {get_percent(self.partner, row)} %"
+        percent = f" {get_percent(self.partner, row)}%"
         return tag("li", link(row["id"], f"{self.root}/enrollments/{row['id']}"), words, percent)
 
     def _link_older(self, people: People, words: str) -> Child:

@@ -61,7 +61,7 @@ def show_enrollment_facts(partner: Partner, row: sqlite3.Row) -> Markup:
             "Progress",
             [
                 tag("progress", max="100", value=str(percent), aria_label="Progress"),
-                f" {percent} %",
+                f" {percent}%",
             ],
         ),
         ("Enrolled", show_time(row["created_at"])),

@@ -70,6 +70,10 @@ def list_rows(page: Page) -> list[list[str]]:
     return [cells[place : place + 3] for place in range(0, len(cells), 3)]
 
 
+def list_bodies(page: Page) -> list[str]:
+    return [each.text for each in page.all("pre")]
+
+
 def test_nothing_yet(school: School, bob: Client) -> None:
     assert read(bob).one("h2").text == "No message yet"
 
@@ -79,8 +83,8 @@ def test_the_newest_first(inbox: Inbox, bob: Client) -> None:
     inbox.store_unread("e-2")
 
     assert list_rows(read(bob)) == [
-        ["milady", "–", "Needs a person no JSON"],
-        ["milady", "course.completed en-7", "Applied"],
+        ["Milady RISE", "–", "Needs a person no JSON"],
+        ["Milady RISE", "Completed en-7", "Applied"],
     ]
 
 
@@ -243,6 +247,12 @@ def test_two_messages_with_one_id(school: School, inbox: Inbox, bob: Client) -> 
         cause="The partner sent two different messages with the same event id.",
     )
     assert "1 with the same id and other content" in list_rows(read(bob))[0][2]
+    entry = read(bob, f"/admin/attention/{item}")
+    (link,) = [each for each in entry.all("a") if each.text == "What the partner sent"]
+    assert link.attributes["href"] == f"/admin/events/{event}"
+    assert list_bodies(read(bob, f"/admin/events/{event}")) == []
+    alice = read(school.alice.sign_in(Client()), f"/admin/events/{event}")
+    assert list_bodies(alice) == ['{ "event": "course.completed" }', "other"]
     bob.post(f"/admin/attention/{item}/dismiss_conflict", {"dismiss_conflict-reason": "asked them"})
 
     assert "asked them" in read(bob, f"/admin/events/{event}").one("main").text

@@ -116,10 +116,11 @@ def test_the_same_id_with_other_bytes_is_kept_apart(world: World, ingress: Serve
     ]
     world.tell_attention_list()
     assert world.rows(
-        "select organization_id, kind, cause from attention_items where resolved_at is null"
+        "select organization_id, provider_id, kind, cause from attention_items where resolved_at is null"
     ) == [
         (
             world.alice,
+            endpoint.provider_id,
             "webhook_conflict",
             "The partner sent two different messages with the same event id. The first one counts.",
         )

@@ -111,7 +111,7 @@ def test_the_office_sees_people_and_their_enrollments(sandbox: Sandbox, slug: st
     assert page.links[id] == f"/{slug}/enrollments/{id}"
     course = CONTRACTS[slug].course
     assert f"Alice O'Brien-Núñez E-mail {email} Account {account}" in page.text
-    assert f"{id} {course}: not started, 0 %" in page.text
+    assert f"{id} {course}: not started, 0%" in page.text
     assert set(page.labels) == set(page.fields)
 
 
@@ -161,13 +161,13 @@ def test_the_office_plays_a_course_by_hand(sandbox: Sandbox, shared_receiver: Re
     assert (page.heading, page.buttons) == ("The OSHA10-GI", OFFICE_BUTTONS)
     assert f"Enrollment {id}" in page.text
     for action, words, status in (
-        ("progress", "Progress was made.", "in progress Progress 25 %"),
-        ("progress", "Progress was made.", "in progress Progress 50 %"),
+        ("progress", "Progress was made.", "in progress Progress 25%"),
+        ("progress", "Progress was made.", "in progress Progress 50%"),
         ("fail", "The course was failed.", "failed"),
-        ("complete", "The course is finished.", "completed Progress 100 %"),
+        ("complete", "The course is finished.", "completed Progress 100%"),
         ("revoke", "The completion was taken back.", "in progress"),
         ("unenroll", "The person was unenrolled.", "ended (unenrolled)"),
-        ("reopen", "The course starts again.", "not started Progress 0 %"),
+        ("reopen", "The course starts again.", "not started Progress 0%"),
     ):
         reply = sandbox.post_form(path, action=action)
         assert (reply.status, reply.headers["location"]) == (303, f"{path}?done={action}")

@@ -1,11 +1,12 @@
 """What staff enter when they decide something."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from django import forms
 from django.utils import timezone
 
-from handrail.enrollments.words import WAIVERS
+from handrail.enrollments.words import MESSAGE_KINDS, WAIVERS
 
 LONGEST_NOTE = 1000
 LONGEST_ID = 200
@@ -93,13 +94,7 @@ class EventSearchForm(forms.Form):
         required=False,
         choices=[
             ("", "All"),
-            ("enrollment.created", "Enrolled"),
-            ("progress.updated", "Progress"),
-            ("course.completed", "Completed"),
-            ("course.failed", "Failed"),
-            ("certificate.issued", "Certificate"),
-            ("enrollment.ended", "Enrollment ended"),
-            ("completion.revoked", "Completion taken back"),
+            *MESSAGE_KINDS.items(),
         ],
     )
     event_id = forms.CharField(label="Event id", required=False, max_length=255)
@@ -107,9 +102,9 @@ class EventSearchForm(forms.Form):
         label="Enrollment id at the partner", required=False, max_length=255
     )
 
-    def __init__(self, *args: Any, endpoints: list[str], **kwargs: Any) -> None:
+    def __init__(self, *args: Any, partners: Mapping[str, str], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        choices = [("", "All"), *((key, key) for key in endpoints)]
+        choices = [("", "All"), *partners.items()]
         self.fields["endpoint"] = forms.ChoiceField(
             label="Partner", required=False, choices=choices
         )

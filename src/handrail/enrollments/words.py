@@ -81,6 +81,16 @@ WAIVERS: Final = {
     "outside_experience": "Outside experience",
     "administrative": "Administrative",
 }
+# What a message of a partner says, by the kinds that adapters translate to.
+MESSAGE_KINDS: Final = {
+    "enrollment.created": "Enrolled",
+    "progress.updated": "Progress",
+    "course.completed": "Completed",
+    "course.failed": "Failed",
+    "certificate.issued": "Certificate",
+    "enrollment.ended": "Enrollment ended",
+    "completion.revoked": "Completion taken back",
+}
 STATUS_WORDS: Final = {
     "pending": "not started",
     "active": "active",

@@ -5,6 +5,9 @@ from datetime import timedelta
 from typing import Any, Final
 
 from django import template
+from django.utils.html import format_html
+
+from handrail.enrollments.words import MESSAGE_KINDS
 
 register = template.Library()
 
@@ -17,6 +20,19 @@ FUNDING: Final = {
     "apprenticeship": "The apprenticeship",
     "scholarship": "A scholarship",
 }
+
+
+@register.filter
+def message_kind(kinds: str) -> str:
+    """What a message says, in words; it can say several things."""
+    return ", ".join(MESSAGE_KINDS.get(each, each) for each in kinds.split())
+
+
+@register.filter
+def break_at(email: str) -> str:
+    """An address that is broken before its domain rather than anywhere."""
+    name, at, domain = email.rpartition("@")
+    return format_html("{}{}<wbr>{}", name, at, domain)
 
 
 @register.filter

@@ -37,6 +37,7 @@ from handrail.enrollments.queries.attention import (
     list_waiting_calls,
 )
 from handrail.enrollments.queries.paging import BadPlace
+from handrail.inbox.models import WebhookEventConflict
 from handrail.partners.models import Provider
 from handrail.people.access import get_workplace, staff_required
 
@@ -132,10 +133,22 @@ def _render(request: HttpRequest, case: AttentionCase, offers: list[Offer]) -> H
         "item": case.item,
         "offers": keep_allowed(request, offers),
         "base_url": reverse("console:case", args=[case.item.id]),
+        "message_id": _find_message(case),
     }
     if case.item.kind == "provider_calls":
         context |= _list_waiting(request, case.item.subject_id)
     return render_page(request, "console/case.html", context)
+
+
+def _find_message(case: AttentionCase) -> UUID | None:
+    """The message of a partner that the entry is about."""
+    match case.item.kind:
+        case "webhook_event":
+            return case.item.subject_id
+        case "webhook_conflict":
+            conflict = WebhookEventConflict.objects.filter(id=case.item.subject_id)
+            return conflict.values_list("webhook_event_id", flat=True).first()
+    return None
 
 
 def _list_waiting(request: HttpRequest, provider_id: UUID) -> dict[str, Any]:

@@ -3,6 +3,8 @@
 from uuid import UUID
 
 from django.core.exceptions import ValidationError
+from django.db.models import OuterRef, Subquery
+from django.db.models.functions import Coalesce
 from django.http import Http404, HttpRequest, HttpResponseBase
 from django.shortcuts import redirect
 from django.urls import reverse
@@ -14,16 +16,19 @@ from handrail.console.views.common import link, render_page
 from handrail.enrollments.queries.detail import list_actor_names
 from handrail.inbox.models import WebhookEndpoint, WebhookEvent
 from handrail.inbox.queries import EventPage, EventSearch, get_event, list_events, read_body
+from handrail.partners.models import Provider
 from handrail.people.access import get_facts, get_workplace, staff_required
+
+MOST_CONFLICTS = 20
+"""So many messages beside one with the same id are shown."""
 
 
 @require_safe
 @staff_required
 def show_events(request: HttpRequest) -> HttpResponseBase:
     organization = get_workplace(request).organization_id
-    endpoints = WebhookEndpoint.objects.filter(organization_id=organization).order_by("key")
-    keys = list(endpoints.values_list("key", flat=True))
-    form = EventSearchForm(request.GET or None, endpoints=keys)
+    partners = _name_partners(organization)
+    form = EventSearchForm(request.GET or None, partners=partners)
     values = form.cleaned_data if form.is_valid() else {}
     page = EventPage([], "")
     if not form.errors:
@@ -32,10 +37,18 @@ def show_events(request: HttpRequest) -> HttpResponseBase:
     context = {
         "form": form,
         "rows": page.rows,
+        "partners": partners,
         "searched": any(values.values()),
         "next_url": link("console:events", **values, older=page.older) if page.older else "",
     }
     return render_page(request, "console/events.html", context)
+
+
+def _name_partners(organization: UUID) -> dict[str, str]:
+    """The name of the provider behind each endpoint, by the endpoint's key."""
+    name = Provider.objects.filter(id=OuterRef("provider_id")).values("name")
+    endpoints = WebhookEndpoint.objects.filter(organization_id=organization)
+    return dict(endpoints.order_by("key").values_list("key", Coalesce(Subquery(name), "key")))
 
 
 def _list(search: EventSearch, older: str) -> EventPage:
@@ -76,13 +89,18 @@ def _list_offers(event: WebhookEvent) -> list[Offer]:
 
 def _render(request: HttpRequest, event: WebhookEvent, offers: list[Offer]) -> HttpResponseBase:
     is_admin = get_facts(request).identity.is_admin
-    names = list_actor_names(get_workplace(request).organization_id)
+    organization = get_workplace(request).organization_id
+    names = list_actor_names(organization)
     context = {
         "event": event,
         "offers": offers,
         "base_url": reverse("console:event", args=[event.id]),
+        "partner": _name_partners(organization).get(event.endpoint.key, event.endpoint.key),
         "body": read_body(event.id) if is_admin else None,
-        "conflicts": event.conflicts.order_by("received_at"),
+        "conflicts": [
+            (each, read_body(each.id) if is_admin else None)
+            for each in event.conflicts.order_by("received_at")[:MOST_CONFLICTS]
+        ],
         "decisions": [
             (each, names.get(each.actor_id, "") if each.actor_id else "the command line")
             for each in event.decisions.order_by("decided_at")

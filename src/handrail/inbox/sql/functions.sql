@@ -99,7 +99,8 @@ create or replace function tell_about_webhooks() returns void language sql as $$
   select open_attention(
     organization_id, 'webhook_conflict', id,
     'The partner sent two different messages with the same event id. The first one counts.',
-    jsonb_build_object('event_id', event_id, 'webhook_event_id', webhook_event_id))
+    jsonb_build_object('event_id', event_id, 'webhook_event_id', webhook_event_id), null,
+    (select provider_id from webhook_endpoints where id = endpoint_id))
   from told;
 
   with told as (
