@@ -193,6 +193,21 @@ def test_an_elective_done_before_it_is_chosen_counts_once_it_is_chosen(
     assert see_changes(world, choice.enrollment, choice.b) == ["pending > completed (equivalent)"]
 
 
+def test_an_elective_done_after_it_was_taken_back_counts_once_it_is_chosen_again(
+    world: World, choice: Choice
+) -> None:
+    choice.complete(choice.first)
+    choice.choose(choice.b)
+    world.answer_calls()
+    choice.do("unchoose_elective", choice.b)
+    choice.complete(choice.b)
+    assert choice.see() == "completed, pending, pending, pending, pending"
+
+    choice.choose(choice.b)
+
+    assert choice.see() == "completed, skipped, completed, skipped, in_progress"
+
+
 def test_a_chosen_elective_done_before_its_stage_ends_the_choice(
     world: World, choice: Choice
 ) -> None:

@@ -76,6 +76,13 @@ def test_progress_without_a_time_is_the_newest_by_arrival(provisioned: School) -
     assert provisioned.progress() == (30, 30)
 
 
+def test_progress_of_the_same_second_is_the_newest_by_arrival(provisioned: School) -> None:
+    at = now()
+    for percent in (10, 60):
+        assert provisioned.report("progress.updated", percent=percent, occurred_at=at) == APPLIED
+    assert provisioned.progress() == (60, 60)
+
+
 def test_progress_never_touches_a_completed_step(provisioned: School) -> None:
     provisioned.report("course.completed")
     late = provisioned.report("progress.updated", percent=50)
@@ -232,6 +239,14 @@ def test_an_id_that_belongs_to_another_run_is_not_moved(world: World, provisione
     assert see_runs(world, bob, provisioned.first) == ["active"]
 
 
+def test_another_id_than_that_of_the_run_is_not_about_it(world: World, provisioned: School) -> None:
+    event = world.event("course.completed", provisioned.ada, provisioned.first, by="account")
+    (outcome,) = world.apply({**event, "external_enrollment_id": "of-another-time"})
+
+    assert outcome.outcome == "waiting"
+    assert provisioned.see() == "active: in_progress, pending"
+
+
 def test_a_report_that_brings_the_id_frees_what_waited_for_it(world: World, school: School) -> None:
     endpoint = world.insert(
         "webhook_endpoints",
@@ -269,6 +284,21 @@ def test_a_report_before_any_run_is_kept_for_the_step(world: World, provisioned:
     assert (
         world.value("select progress from enrollment_steps where course_id = %s", second.id) == 20
     )
+
+
+def test_a_failure_before_its_turn_stays_the_cause_whatever_else_is_reported(
+    world: World, provisioned: School
+) -> None:
+    second = provisioned.courses[1]
+    failure = world.event("course.failed", provisioned.ada, second, by="account")
+    progress = world.event("progress.updated", provisioned.ada, second, by="account", percent=20)
+    assert world.apply(failure, progress) == [APPLIED, APPLIED]
+
+    provisioned.report("course.completed")
+
+    assert provisioned.see() == "active: completed, failed"
+    causes = world.column("select cause_id from step_events where to_status = 'failed'")
+    assert causes == [failure["cause_id"]]
 
 
 # Papers.
@@ -337,6 +367,16 @@ def test_a_completion_that_was_taken_back_before_it_arrived_does_not_count(
     provisioned.report("course.completed", occurred_at=at + timedelta(hours=1))
 
     assert provisioned.see() == "active: completed, in_progress"
+
+
+def test_a_completion_taken_back_and_given_again_stands(world: World, provisioned: School) -> None:
+    at = now()
+    provisioned.report("course.completed", occurred_at=at)
+    late = provisioned.report("completion.revoked", occurred_at=at - timedelta(hours=1))
+
+    assert late == Outcome("ignored", "completed again later")
+    assert see_attention(world) == []
+    assert see_runs(world, provisioned.ada, provisioned.first) == ["completed"]
 
 
 def test_an_enrollment_ended_by_the_partner_needs_a_person(

@@ -218,6 +218,16 @@ def test_an_account_held_for_a_suspended_program_is_made_for_another_course(
     ]
 
 
+def test_an_account_is_not_held_while_an_active_program_waits_for_it(
+    world: World, school: School
+) -> None:
+    first = school.enroll(school.a)
+    school.enroll(school.b)
+    world.call("suspend_enrollment", first.id, "ill")
+
+    assert see_calls(world, school.ada) == ["create_account queued"]
+
+
 def test_a_call_is_held_again_when_only_a_suspended_program_wants_it(
     world: World, school: School
 ) -> None:
