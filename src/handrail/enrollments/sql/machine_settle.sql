@@ -285,7 +285,7 @@ language plpgsql as $$
 begin
   with finished as (
     update enrollments set status = 'completed', completed_at = now(), updated_at = now()
-    where id = any (p_enrollments) and status = 'active'
+    where id = any (p_enrollments) and (status = 'active') is true
     returning id, organization_id, cause_after(step_just_completed(id), p_cause) as cause
   )
   insert into step_events (organization_id, enrollment_id, from_status, to_status, cause_kind, cause_id, actor_id, reason)
@@ -310,7 +310,7 @@ declare
   v_rounds integer := 0;
 begin
   select array_agg(id), array_agg(id) filter (where started_at is null) into v_live, v_new
-  from enrollments where id = any (p_enrollments) and status = 'active' and start_at <= now();
+  from enrollments where id = any (p_enrollments) and (status = 'active') is true and start_at <= now();  -- by id, not by status
   if v_live is null then
     return;
   end if;
