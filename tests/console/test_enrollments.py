@@ -283,6 +283,59 @@ def test_waiving_needs_one_of_the_reasons(
     ) == [("outside_experience", school.bob.profile)]
 
 
+def test_an_id_that_somebody_entered_is_corrected_on_the_step(
+    school: School, barbering: Barbering, bob: Client
+) -> None:
+    world = school.world
+    enrollment = world.enroll(school.lena_here, barbering.program)
+    (call,) = world.claim()
+    world.record(call, external_id="stu-1")
+    (call,) = world.claim()
+    world.record(call, "needs_person", cause="conflict", error="409")
+    world.call("enter_partner_id", call.intent, "enr-wrong", "seen")
+    path = path_of(school, enrollment, barbering.theory)
+    assert "Correct the enrollment id" in list_offers(read(bob, f"/admin/{path}"))
+    assert "Correct the account id" not in list_offers(read(bob, f"/admin/{path}"))
+
+    missing = decide(bob, path, "correct-id", external_id="enr-right")
+    assert "Reason: This field is required" in find_errors(missing)
+    same = decide(bob, path, "correct-id", external_id="enr-wrong", reason="typo")
+    assert "This id is there already." in find_errors(same)
+    page = decide(bob, path, "correct-id", external_id="enr-right", reason="typo")
+    assert find_messages(page) == ["The id is corrected."]
+    history = list_history(page)
+    assert history[0] == (
+        "Barber Theory (attempt 2)",
+        "Bob: the partner's id enr-right was entered: typo",
+    )
+    assert any("enr-wrong was entered by mistake: typo" in why for _, why in history)
+    assert "enr-right" in read(bob, f"/admin/{path}").one("main").text
+
+
+def test_an_account_that_somebody_entered_is_corrected_on_the_step(
+    school: School, barbering: Barbering, bob: Client
+) -> None:
+    world = school.world
+    enrollment = world.enroll(school.lena_here, barbering.program)
+    (call,) = world.claim()
+    world.record(call, "needs_person", cause="conflict", error="409")
+    world.call("enter_partner_id", call.intent, "stu-wrong", "seen")
+    path = path_of(school, enrollment, barbering.theory)
+    decide(bob, path, "correct-account", external_id="stu-right", reason="typo")
+
+    assert world.column("select external_id from partner_accounts") == ["stu-right"]
+    for client in (school.charlie.sign_in(Client()), school.lena.sign_in(Client())):
+        answer = client.post(f"/admin/{path}/correct-account", {"correct-account-reason": "x"})
+        assert answer.status_code in (403, 404)
+
+
+def test_an_id_of_the_partner_is_not_corrected(
+    school: School, enrollment: Enrollment, barbering: Barbering, bob: Client
+) -> None:
+    path = path_of(school, enrollment, barbering.theory)
+    assert "Correct the enrollment id" not in list_offers(read(bob, f"/admin/{path}"))
+
+
 def test_opening_again_is_for_administrators(
     school: School, enrollment: Enrollment, barbering: Barbering, bob: Client, alice: Client
 ) -> None:

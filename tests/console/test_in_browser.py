@@ -101,11 +101,10 @@ def test_entries_are_chosen_and_tried_again_with_the_keyboard_alone(
     browser.set_width(360)
     browser.sign_in(real_school.bob)
     browser.open("/admin/attention")
-    for _ in range(60):
-        active = browser.driver.switch_to.active_element
-        if active.get_attribute("name") == "item":
-            break
+    active = browser.driver.switch_to.active_element
+    while active.get_attribute("name") != "item":
         active.send_keys(Keys.TAB)
+        active = browser.driver.switch_to.active_element
     active.send_keys(Keys.SPACE)
     press(browser, "Try again what is chosen", Keys.ENTER)
     browser.wait_for(lambda: "What is behind 1 entry is tried again." in browser.text)

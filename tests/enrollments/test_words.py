@@ -167,6 +167,7 @@ def test_to_staff(given: Step | None, words: str) -> None:
             "Enrollment: not started → active",
         ),
         ({"from_status": None}, "Barber Theory: in progress"),
+        ({"from_status": "in_progress", "attempt": 2}, "Barber Theory (attempt 2)"),
     ],
 )
 def test_what_changed(values: dict[str, Any], words: str) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from tests.enrollments.look import find_run
 from tests.factories import Call, Course, Electives, Enrollment, Learner, World
 
 WHY = "a reason"
@@ -213,6 +214,21 @@ def go_on_under_the_old_id(world: World) -> None:
         world.call("continue_old_run", second.intent, WHY)
 
 
+def correct_what_was_entered(world: World) -> None:
+    for ending in ((), ("enrollment.ended",), ("course.failed",), ("course.completed",)):
+        story = Story(world).make_account()
+        call = story.answer("needs_person", cause="conflict")
+        world.call("enter_partner_id", call.intent, f"wrong-{call.intent}", WHY)
+        story.report(*ending)
+        run = find_run(world, story.ada, story.first)
+        world.call("correct_partner_id", run, f"right-{call.intent}", WHY)
+    story = Story(world)
+    call = story.answer("needs_person", cause="conflict")
+    world.call("enter_partner_id", call.intent, f"wrong-{call.intent}", WHY)
+    account = world.value("select partner_account_id from intents where id = %s", call.intent)
+    world.call("correct_account_id", account, "", WHY)
+
+
 def follow_a_link(world: World) -> None:
     Story(world, mode="link", unenroll=False).report("course.completed")
 
@@ -228,6 +244,7 @@ ALL: tuple[Callable[[World], None], ...] = (
     wait_for_the_run_before,
     lose_the_account,
     ask_a_person,
+    correct_what_was_entered,
     settle_open_calls_by_a_report,
     go_on_under_the_old_id,
     follow_a_link,

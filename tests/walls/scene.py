@@ -47,6 +47,7 @@ class School:
         self._finish(self.completed)
         self.waiting: Enrollment = world.create(self.grace, self.program)
         self.intent: UUID = self._ask_person()
+        self.run, self.account = self._find_run()
         self._add_papers()
         self._add_webhooks(partner.id)
 
@@ -68,6 +69,13 @@ class School:
         (call,) = (each for each in self._world.claim() if each.kind == "create_account")
         self._world.record(call, "needs_person", cause="undecidable", error="?", uncertain=True)
         return call.intent
+
+    def _find_run(self) -> tuple[UUID, UUID]:
+        ((run, account),) = self._world.rows(
+            "select id, partner_account_id from partner_lms_enrollments where learner_id = %s",
+            self.ada.id,
+        )
+        return run, account
 
     def _add_papers(self) -> None:
         world = self._world

@@ -12,6 +12,7 @@ from django.http import Http404, HttpRequest
 
 from handrail.console.forms import (
     CompletedForm,
+    CorrectedIdForm,
     FailedForm,
     KnownForm,
     NoteForm,
@@ -24,6 +25,7 @@ from handrail.credentials.actions import render_again
 from handrail.enrollments import actions
 from handrail.enrollments.actions import NotAllowed, NotFound, Refused, translate_refusals
 from handrail.enrollments.queries.detail import EnrollmentDetail
+from handrail.enrollments.queries.steps import EnteredIds
 from handrail.enrollments.words import Step
 from handrail.inbox.actions import dismiss_conflict, ignore_events, replay_events
 from handrail.people.access import get_facts
@@ -105,6 +107,28 @@ STEP_DECISIONS: Final[Mapping[str, Decision]] = {
         done="The choice is taken back.",
         form=NothingForm,
         run=actions.unchoose_elective,
+    ),
+}
+_corrected = "The id is corrected."
+ID_DECISIONS: Final[Mapping[str, Decision]] = {
+    "correct-id": Decision(
+        title="Correct the enrollment id",
+        hint="A person entered it. A new attempt begins under the right one; what was reported under "
+        "the wrong one counts for this person no more. An administrator does it where a step was "
+        "completed by that.",
+        button="Correct the id",
+        done=_corrected,
+        form=CorrectedIdForm,
+        run=actions.correct_partner_id,
+    ),
+    "correct-account": Decision(
+        title="Correct the account id",
+        hint="A person entered it. What was begun under the wrong account is left at the partner, and "
+        "begins anew under the right one.",
+        button="Correct the id",
+        done=_corrected,
+        form=CorrectedIdForm,
+        run=actions.correct_account_id,
     ),
 }
 ENROLLMENT_DECISIONS: Final[Mapping[str, Decision]] = {
@@ -261,6 +285,16 @@ def offer(name: str, decision: Decision, target: UUID, **initial: str) -> Offer:
 def list_step_offers(step: Step, enrollment_status: str) -> list[Offer]:
     """Return what can be done with a step in its state."""
     return [offer(n, STEP_DECISIONS[n], step.id) for n in _name_step(step, enrollment_status)]
+
+
+def list_id_offers(entered: EnteredIds) -> list[Offer]:
+    """Return what can be done about ids of the partner that a person entered."""
+    offers = []
+    if entered.enrollment and entered.run_id:
+        offers.append(offer("correct-id", ID_DECISIONS["correct-id"], entered.run_id))
+    if entered.account and entered.account_id:
+        offers.append(offer("correct-account", ID_DECISIONS["correct-account"], entered.account_id))
+    return offers
 
 
 def _name_step(step: Step, enrollment_status: str) -> Iterable[str]:

@@ -73,6 +73,17 @@ class PartnerIdForm(forms.Form):
     note = _make_note("Note", required=False)
 
 
+class CorrectedIdForm(forms.Form):
+    external_id = forms.CharField(
+        label="The right id",
+        help_text="As the partner's own page shows it. Leave it empty when you do not know it: "
+        "then the call needs a person again.",
+        required=False,
+        max_length=LONGEST_ID,
+    )
+    reason = _make_note("Reason", "It is kept in the history with your name.")
+
+
 class EventSearchForm(forms.Form):
     """What to look for among the messages of partners."""
 

@@ -169,6 +169,23 @@ def enter_partner_id(intent_id: UUID, *, external_id: str, note: str) -> None:
     run_action("enter_partner_id(%s, %s, %s)", intent_id, external_id, note)
 
 
+def correct_partner_id(run_id: UUID, *, external_id: str, reason: str) -> None:
+    """Correct the enrollment id that a person entered; "" takes it back. A new attempt begins.
+
+    What was reported under the wrong one does not count any more; by an administrator where a step
+    was completed by it.
+    """
+    run_action("correct_partner_id(%s, %s, %s)", run_id, external_id, reason)
+
+
+def correct_account_id(account_id: UUID, *, external_id: str, reason: str) -> None:
+    """Correct the account id that a person entered; "" takes it back.
+
+    What was begun under the wrong account is left, and a new attempt begins.
+    """
+    run_action("correct_account_id(%s, %s, %s)", account_id, external_id, reason)
+
+
 def continue_old_run(intent_id: UUID, *, note: str) -> None:
     """Go on under the id of an earlier attempt: the partner allows one enrollment."""
     run_action("continue_old_run(%s, %s)", intent_id, note)

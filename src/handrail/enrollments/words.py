@@ -206,6 +206,8 @@ def tell_change(change: Change) -> str:
     """Say what changed: "Shampooing: in progress → completed"."""
     subject = change.step_title or "Enrollment"
     attempt = f" (attempt {change.attempt})" if (change.attempt or 1) > 1 else ""
+    if change.from_status == change.to_status:
+        return f"{subject}{attempt}"
     before = STATUS_WORDS.get(change.from_status or "", "")
     after = STATUS_WORDS.get(change.to_status, change.to_status)
     return f"{subject}{attempt}: {before} → {after}" if before else f"{subject}{attempt}: {after}"

@@ -13,6 +13,7 @@ from handrail.console.decisions import (
     decide,
     keep_allowed,
     list_enrollment_offers,
+    list_id_offers,
     list_step_offers,
 )
 from handrail.console.views.common import make_page_urls, render_page
@@ -27,7 +28,7 @@ from handrail.enrollments.queries.detail import (
 )
 from handrail.enrollments.queries.paging import BadPlace, Page
 from handrail.enrollments.queries.progress import group_stages, list_run_certificates
-from handrail.enrollments.queries.steps import get_step, list_steps
+from handrail.enrollments.queries.steps import get_entered_ids, get_step, list_steps
 from handrail.enrollments.words import Change, Step, tell_cause, tell_change, tell_staff
 from handrail.people.access import get_facts, get_workplace, staff_required
 
@@ -62,14 +63,14 @@ def decide_enrollment(request: HttpRequest, enrollment_id: UUID, name: str) -> H
 @staff_required
 def show_step(request: HttpRequest, step_id: UUID) -> HttpResponseBase:
     step, enrollment = _get_step(step_id)
-    return _render_step(request, step, enrollment, list_step_offers(step, enrollment.status))
+    return _render_step(request, step, enrollment, _list_offers(step, enrollment))
 
 
 @require_POST
 @staff_required
 def decide_step(request: HttpRequest, step_id: UUID, name: str) -> HttpResponseBase:
     step, enrollment = _get_step(step_id)
-    offers = list_step_offers(step, enrollment.status)
+    offers = _list_offers(step, enrollment)
     if decide(request, offers, name):
         return redirect("console:enrollment", enrollment.id)
     return _render_step(request, step, enrollment, offers)
@@ -98,6 +99,13 @@ def _get_step(step_id: UUID) -> tuple[Step, EnrollmentDetail]:
     if step is None:
         raise Http404
     return step, _get_enrollment(step.enrollment_id)
+
+
+def _list_offers(step: Step, enrollment: EnrollmentDetail) -> list[Offer]:
+    offers = list_step_offers(step, enrollment.status)
+    if step.run_id and enrollment.status in ("active", "suspended", "completed"):
+        offers += list_id_offers(get_entered_ids(step.run_id))
+    return offers
 
 
 def _render_enrollment(

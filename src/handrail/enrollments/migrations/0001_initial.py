@@ -18,6 +18,7 @@ class Migration(migrations.Migration):
         LoadSQL("enrollments", "machine_intents.sql"),
         LoadSQL("enrollments", "machine_people.sql"),
         LoadSQL("enrollments", "machine_attention.sql"),
+        LoadSQL("enrollments", "machine_corrections.sql"),
         migrations.CreateModel(
             name="Enrollment",
             fields=[

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 from django.db import connection
@@ -26,6 +26,13 @@ select {STEP_COLUMNS} from {STEP_TABLES}
 where s.enrollment_id = any (%s::uuid[]) order by s.enrollment_id, s.sequence_order, s.id
 """  # noqa: S608 - constants
 _BY_ID = f"select {STEP_COLUMNS} from {STEP_TABLES} where s.id = %s"  # noqa: S608 - constants
+_ENTERED = """
+select r.id, case when r.entered_by_call is not null then r.external_enrollment_id else '' end,
+  a.id, case when a.entered_by_call is not null then a.external_id else '' end
+from partner_lms_enrollments r
+join partner_accounts a on a.id = r.partner_account_id and a.organization_id = r.organization_id
+where r.id = %s
+"""
 _SETTLED = {None, "active", "completed", "failed", "cancelled"}
 
 
@@ -33,6 +40,24 @@ def make_step(*columns: object) -> Step:
     """Make a step of a row with STEP_COLUMNS."""
     names = [name for name in Step.__dataclass_fields__ if name != "call"]
     return Step(**dict(zip(names, columns, strict=True)))  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, slots=True)
+class EnteredIds:
+    """The partner's ids of a step that a person entered; empty where the partner named them."""
+
+    run_id: UUID | None = None
+    enrollment: str = ""
+    account_id: UUID | None = None
+    account: str = ""
+
+
+def get_entered_ids(run_id: UUID) -> EnteredIds:
+    """Return what a person entered for a run."""
+    with connection.cursor() as cursor:
+        cursor.execute(_ENTERED, [run_id])
+        row = cursor.fetchone()
+    return EnteredIds(*row) if row else EnteredIds()
 
 
 def list_steps(enrollments: Collection[UUID]) -> Mapping[UUID, Sequence[Step]]:

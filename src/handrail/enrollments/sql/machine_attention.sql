@@ -106,6 +106,9 @@ begin
     raise exception 'no such call' using errcode = 'P0002';
   end if;
   perform assert_staff(v_intent.organization_id);
+  perform lock_enrollments(array(
+    select e.id from partner_accounts a join enrollments e on e.organization_id = a.organization_id and e.learner_id = a.learner_id
+    where a.id = v_intent.partner_account_id));
   perform 1 from partner_accounts where id = v_intent.partner_account_id for no key update;
   perform 1 from partner_lms_enrollments where id = v_intent.partner_enrollment_id for no key update;
   select * into v_intent from intents where id = p_intent for no key update;
@@ -176,6 +179,11 @@ begin
     perform record_enrollments(array[jsonb_populate_record(null::call_result,
       jsonb_build_object('intent_id', p_intent, 'external_id', btrim(p_external_id)))]);
   end if;
+  update partner_accounts set entered_by_call = p_intent
+  where id = v_intent.partner_account_id and v_intent.kind = 'create_account';
+  update partner_lms_enrollments set entered_by_call = p_intent where id = v_intent.partner_enrollment_id;
+  perform record_id_change(v_intent.partner_account_id, v_intent.partner_enrollment_id,
+                           'the partner''s id ' || btrim(p_external_id) || ' was entered', p_note);
   perform close_call(v_intent, 'id entered: ' || btrim(p_external_id), p_note);
 end
 $$;

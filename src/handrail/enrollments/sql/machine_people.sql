@@ -359,13 +359,41 @@ begin
 end
 $$;
 
+-- What opens with a finished step that is opened again: its enrollment, whose credential is revoked, and the
+-- electives that were not chosen for it.
+create or replace function reopen_around(p_step enrollment_steps, p_reason text) returns void language plpgsql as $$
+declare
+  v_enrollment enrollments;
+  v_sibling enrollment_steps;
+  v_cause change_cause := cause_of_person(p_reason);
+begin
+  select * into v_enrollment from enrollments where id = p_step.enrollment_id;
+  if v_enrollment.status = 'completed' then
+    perform refuse_second_live(v_enrollment);
+    perform revoke_credential(v_enrollment.id, p_reason);
+    perform change_enrollment(v_enrollment, 'active', v_cause);
+  end if;
+  if not p_step.required then
+    for v_sibling in
+      select * from enrollment_steps
+      where enrollment_id = p_step.enrollment_id and sequence_order = p_step.sequence_order and skip_reason = 'not_chosen'
+    loop
+      update enrollment_steps
+      set status = 'pending', skip_reason = null, chosen_at = null, progress = 0, updated_at = now()
+      where id = v_sibling.id;
+      perform record_step_change(v_sibling, 'pending', v_cause);
+    end loop;
+    update enrollment_steps set chosen_at = coalesce(chosen_at, now()) where id = p_step.id;
+  end if;
+end
+$$;
+
 -- An administrator opens a finished step again: a new attempt. A completed enrollment is active again and its
 -- credential is revoked.
 create or replace function reopen_step(p_step uuid, p_reason text) returns void language plpgsql as $$
 declare
   v_step enrollment_steps;
   v_enrollment enrollments;
-  v_sibling enrollment_steps;
   v_cause change_cause;
 begin
   v_step := lock_step(p_step, p_admin => true);
@@ -380,23 +408,7 @@ begin
   elsif v_enrollment.started_at is null then
     perform refuse('The enrollment has not begun; a step can be opened again from its start date on.');
   end if;
-  if v_enrollment.status = 'completed' then
-    perform refuse_second_live(v_enrollment);
-    perform revoke_credential(v_enrollment.id, p_reason);
-    perform change_enrollment(v_enrollment, 'active', v_cause);
-  end if;
-  if not v_step.required then
-    for v_sibling in
-      select * from enrollment_steps
-      where enrollment_id = v_step.enrollment_id and sequence_order = v_step.sequence_order and skip_reason = 'not_chosen'
-    loop
-      update enrollment_steps
-      set status = 'pending', skip_reason = null, chosen_at = null, progress = 0, updated_at = now()
-      where id = v_sibling.id;
-      perform record_step_change(v_sibling, 'pending', v_cause);
-    end loop;
-    update enrollment_steps set chosen_at = coalesce(chosen_at, now()) where id = p_step;
-  end if;
+  perform reopen_around(v_step, p_reason);
   perform start_steps(array[p_step], null, v_cause, true);
   perform settle(array[v_step.enrollment_id], v_cause);
 end

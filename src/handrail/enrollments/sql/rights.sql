@@ -22,7 +22,8 @@ begin
       'activate_enrollment(uuid, change_cause)', 'mark_run(enrollment_steps, text, timestamptz, text)',
       'close_enrollment(enrollments, text, text)', 'reattempt_left_runs(uuid, change_cause)', 'carry_waivers(uuid, uuid)',
       'is_of_provider(text)', 'repeat_as_configured(uuid, text, boolean)', 'attend_provider(intents)',
-      'release_provider(uuid, text)', 'close_call(intents, text, text)',
+      'release_provider(uuid, text)', 'close_call(intents, text, text)', 'record_id_change(uuid, uuid, text, text)',
+      'check_correction(uuid, text, text, boolean)', 'reopen_around(enrollment_steps, text)',
       'refuse_choice_when_over(uuid)', 'count_taken(enrollment_steps)', 'lock_call(uuid)', 'enrollment_limit_allows(uuid)'] loop
     execute format('revoke all on function %s from public', v_function);
     execute format('grant execute on function %s to handrail_machine', v_function);
@@ -50,7 +51,8 @@ begin
       'complete_step(uuid, date, text)', 'fail_step(uuid, text)', 'retry_step(uuid, text)', 'skip_step(uuid, text, text)',
       'reopen_step(uuid, text)', 'suspend_enrollment(uuid, text)', 'resume_enrollment(uuid, text)',
       'withdraw_enrollment(uuid, text)', 'undo_withdrawal(uuid, text)', 'transfer_enrollment(uuid, uuid, text)',
-      'retry_call(uuid, boolean, text)', 'enter_partner_id(uuid, text, text)', 'continue_old_run(uuid, text)',
+      'retry_call(uuid, boolean, text)', 'enter_partner_id(uuid, text, text)', 'correct_partner_id(uuid, text, text)',
+      'correct_account_id(uuid, text, text)', 'continue_old_run(uuid, text)',
       'retry_provider_calls(uuid, text)', 'dismiss_attention(uuid, text)'] loop
     call grant_machine_function(v_function::regprocedure, 'handrail_web', 'handrail_worker');
   end loop;

@@ -59,7 +59,8 @@ create table partner_accounts (
   external_id text check (external_id <> ''),
   username text not null default '',
   login_url text not null default '',
-  former_ids jsonb not null default '[]',  -- ids that are gone at the partner, with the time we learned it
+  former_ids jsonb not null default '[]',  -- ids that are gone at the partner or were a mistake, with the time we learned it
+  entered_by_call uuid,                   -- a person entered the id: the call it was entered for
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
   primary key (id, organization_id),
@@ -81,6 +82,7 @@ create table partner_lms_enrollments (
   status text not null default 'requested' check (status in
     ('requested', 'provisioning', 'active', 'completed', 'failed', 'needs_attention', 'cancelling', 'cancelled')),
   external_enrollment_id text check (external_enrollment_id <> ''),
+  entered_by_call uuid,                   -- a person entered the id: the call it was entered for
   saved jsonb not null default '{}',      -- what the adapter stored between two calls (a voucher's id)
   access_url text not null default '',
   progress numeric(5, 2) check (progress between 0 and 100),

@@ -138,6 +138,23 @@ $$;
 call grant_machine_function('wake_waiting_events(uuid, text[])', 'handrail_machine', 'handrail_worker');
 alter function wake_waiting_events(uuid, text[]) set enable_seqscan = off;
 
+-- Apply once more what was applied under an enrollment id that a person entered by mistake: it finds whose it is.
+-- What a person left ignored stays so.
+create or replace function reapply_events(p_provider uuid, p_external_id text) returns void language plpgsql as $$
+begin
+  update webhook_events e
+  set status = 'received', reason = '', attempts = 0, next_attempt_at = now(), applied_at = null
+  where provider_id = p_provider and match_external_id = p_external_id and status in ('applied', 'ignored')
+    and body is not null
+    and not exists (select from webhook_event_decisions d where d.webhook_event_id = e.id and d.decision = 'ignore');
+  if found then
+    perform pg_notify('handrail_inbox', '');
+  end if;
+end
+$$;
+call grant_machine_function('reapply_events(uuid, text)', 'handrail_machine');
+alter function reapply_events(uuid, text) set enable_seqscan = off;
+
 -- A person decides about events that nobody understood: look at them again (also at ignored ones), or leave
 -- them ignored. The reason is kept with the name. Raises unless every event is there, belongs to the
 -- caller's organization and is in a state that allows it.
