@@ -36,6 +36,8 @@ CALLS: Mapping[str, Call] = {
     "choose_elective": Call(lambda s: (s.step(s.under_way, s.a),), STUDENT),
     "complete_step": Call(lambda s: (s.step(s.under_way, s.first), "2026-01-01", REASON), STAFF),
     "continue_old_run": Call(lambda s: (s.intent, REASON), STAFF),
+    "correct_account_id": Call(lambda s: (s.account, "id-9", REASON), STAFF),
+    "correct_partner_id": Call(lambda s: (s.run, "id-9", REASON), STAFF),
     "create_enrollment": Call(lambda s: (s.ada.id, s.other.id, "WIOA", "2026-01-01"), STAFF),
     "decide_webhook_events": Call(lambda s: ([s.event], "ignore", REASON), STAFF),
     "dismiss_attention": Call(lambda s: (s.item, REASON), STAFF),
@@ -92,6 +94,7 @@ ROLES_OF: Mapping[str, set[str]] = {
     **{name: {"worker"} for name in WORKER_ONLY},
     "own_learner_ids": {"web", "readonly"},
     "own_organization_ids": {"web", "readonly"},
+    "reapply_events": set(),
     "store_webhook_events": {"ingress"},
     "refuse_change_of_published_step": set(),  # a trigger
 }
@@ -174,6 +177,8 @@ def test_the_right_caller_is_served(database: Database, scene: Scene) -> None:
         }
     assert {name for name, state in results.items() if state != "done"} == {
         "continue_old_run",  # there is no earlier attempt
+        "correct_account_id",  # nobody entered it
+        "correct_partner_id",  # nor this one
         "dismiss_attention",  # the call still waits for a decision
         "publish_program_version",  # it has no steps
         "retry_step",  # it did not fail
