@@ -38,6 +38,11 @@ class School:
     def withdraw(self) -> None:
         self._world.call("withdraw_enrollment", self.enrollment.id, "moved away")
 
+    def come_back(self) -> None:
+        """Withdraw, and take it back before the partner knows."""
+        self.withdraw()
+        self._world.call("undo_withdrawal", self.enrollment.id, "came back")
+
     def runs(self) -> list[str]:
         return see_runs(self._world, self.ada, self.course)
 
@@ -138,6 +143,69 @@ def test_leaving_after_a_refusal_leaves_nothing_to_do(world: World, school: Scho
     school.withdraw()
 
     assert (school.runs(), see_attention(world)) == (["cancelled"], [])
+
+
+def test_leaving_while_a_look_up_is_due_looks_first(world: World, school: School) -> None:
+    school.record("unknown", error="no answer", after_seconds=0)
+    school.repeat()
+    school.record("failed", error="busy", uncertain=True, after_seconds=3600)
+    school.withdraw()
+
+    assert (school.runs(), school.calls()) == (["cancelling"], ["enroll failed"])
+
+
+def test_leaving_keeps_the_call_for_an_account_that_may_have_been_made(world: World) -> None:
+    organization = world.organization()
+    ada = world.learner(organization)
+    program = world.program(organization, world.course(world.provider(organization)))
+    enrollment = world.enroll(ada, program)
+    world.record(world.claim()[0], "unknown", error="no answer", after_seconds=0)
+    world.record(world.claim()[0], "failed", error="busy", uncertain=True, after_seconds=0)
+    world.call("withdraw_enrollment", enrollment.id, "moved away")
+    assert see_calls(world, ada) == ["create_account failed"]
+
+    (call,) = world.claim()
+    world.record(call, external_id="ada-1")
+
+    assert world.column("select external_id from partner_accounts") == ["ada-1"]
+
+
+# The new attempt waits until the old run is left.
+
+
+def test_a_new_attempt_waits_for_the_leaving_whatever_else_is_reported(
+    world: World, school: School
+) -> None:
+    school.record(external_id="e-1")
+    school.come_back()
+    other = world.course(school.partner)
+    world.enroll(school.ada, world.program(school.organization, other))
+    world.report("course.completed", school.ada, other)
+
+    assert school.runs() == ["cancelling", "requested"]
+
+
+def test_a_new_attempt_goes_on_when_the_old_run_was_completed_after_all(
+    world: World, school: School
+) -> None:
+    school.record(external_id="e-1")
+    school.come_back()
+    assert school.runs() == ["cancelling", "requested"]
+    completed = {"kind": "course.completed", "provider_id": school.partner.id}
+    world.apply({**completed, "external_enrollment_id": "e-1", "cause_kind": "webhook"})
+
+    assert school.runs() == ["completed", "provisioning"]
+    assert school.calls()[-1] == "enroll queued"
+
+
+def test_a_new_attempt_goes_on_when_the_partner_could_not_be_told(world: World) -> None:
+    school = School(world, unenroll=False)
+    school.come_back()
+    assert school.runs() == ["cancelling", "requested"]
+    school.record(external_id="e-1")
+
+    assert school.runs() == ["cancelled", "provisioning"]
+    assert school.calls() == ["enroll done", "enroll queued"]
 
 
 def test_leaving_can_fail_too(world: World, school: School) -> None:
