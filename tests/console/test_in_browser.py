@@ -28,6 +28,7 @@ def enrollment(real_school: School, barbering: Barbering) -> Enrollment:
 
 def list_paths(school: School, barbering: Barbering, enrollment: Enrollment) -> list[str]:
     step = school.world.step_id(enrollment, barbering.theory)
+    other = school.program(LONG, barbering.screening)
     item = school.world.value("select id from attention_items")
     school.world.enroll(school.learner("Ada", LONG), barbering.program)
     for call in school.world.claim():
@@ -43,6 +44,7 @@ def list_paths(school: School, barbering: Barbering, enrollment: Enrollment) -> 
         f"/admin/attention/{item}",
         f"/admin/attention/{provider}",
         f"/admin/enrollments/{enrollment.id}",
+        f"/admin/enrollments/{enrollment.id}/transfer?program={other.id}",
         f"/admin/steps/{step}",
         "/admin/people",
         "/admin/events",

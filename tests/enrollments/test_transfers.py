@@ -164,6 +164,29 @@ def test_a_transfer_that_cannot_be_changes_nothing(world: World, courses: list[C
     other = world.program(old.program.organization, b)
     world.create(old.learner, other)
 
-    with pytest.raises(psycopg.errors.UniqueViolation):
+    with pytest.raises(psycopg.Error, match="has another enrollment in that program"):
         transfer(world, old, other)
     assert see(world, old) == "active: in_progress"
+
+
+def test_where_nobody_can_be_transferred(world: World, courses: list[Course]) -> None:
+    a, b, *_ = courses
+    old = enroll(world, a)
+    with pytest.raises(psycopg.Error, match="in the newest version of that program already"):
+        transfer(world, old, old.program)
+    draft = world.insert(
+        "programs", organization_id=old.program.organization.id, slug="draft", title="Draft"
+    )
+    with pytest.raises(psycopg.Error, match="no published version"):
+        transfer(world, old, Program(draft, draft, old.program.organization))
+    archived = world.program(old.program.organization, b)
+    world.admin.execute("update programs set archived_at = now() where id = %s", [archived.id])
+    with pytest.raises(psycopg.Error, match="archived"):
+        transfer(world, old, archived)
+    elsewhere = world.organization()
+    foreign = world.program(elsewhere, world.course(world.provider(elsewhere)))
+    with pytest.raises(psycopg.Error, match="no published version"):
+        transfer(world, old, foreign)
+    world.complete(old, a)
+    with pytest.raises(psycopg.Error, match="is completed and cannot be transferred"):
+        transfer(world, old, world.program(old.program.organization, b))

@@ -1,7 +1,7 @@
 from django.urls import path
 from django.views.generic import RedirectView
 
-from handrail.console.views import attention, enrollments, events, people, pipeline
+from handrail.console.views import attention, enrollments, events, people, pipeline, transfers
 
 app_name = "console"
 urlpatterns = [
@@ -16,6 +16,7 @@ urlpatterns = [
     path("people", people.show_people, name="people"),
     path("people.csv", people.export, name="export"),
     path("enrollments/<uuid:enrollment_id>", enrollments.show_enrollment, name="enrollment"),
+    path("enrollments/<uuid:enrollment_id>/transfer", transfers.transfer, name="transfer"),
     path(
         "enrollments/<uuid:enrollment_id>/<slug:name>",
         enrollments.decide_enrollment,

@@ -31,14 +31,17 @@ class NotFound(Exception):
     """There is no such thing, or not any more."""
 
 
-def run_action(call: str, *values: Any) -> None:
+def run_action(call: str, *values: Any) -> Any:
     """Call a function of the database that changes something: `"skip_step(%s, %s, %s)"`.
+
+    Returns what it returns.
 
     Raises:
         Refused, NotAllowed, NotFound: see there.
     """
     with translate_refusals(), connection.cursor() as cursor:
         cursor.execute(f"select {call}", values)
+        return cursor.fetchone()[0]
 
 
 @contextmanager
@@ -144,6 +147,15 @@ def withdraw_enrollment(enrollment_id: UUID, *, reason: str) -> None:
 def undo_withdrawal(enrollment_id: UUID, *, reason: str) -> None:
     """Take a withdrawal back, by an administrator."""
     run_action("undo_withdrawal(%s, %s)", enrollment_id, reason)
+
+
+def transfer_enrollment(enrollment_id: UUID, program_id: UUID, *, reason: str) -> UUID:
+    """Close an enrollment and open one in the newest published version of a program.
+
+    By an administrator. Returns the new enrollment.
+    """
+    new: UUID = run_action("transfer_enrollment(%s, %s, %s)", enrollment_id, program_id, reason)
+    return new
 
 
 # The attention list: by staff.

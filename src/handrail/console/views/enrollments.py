@@ -126,6 +126,7 @@ def _render_enrollment(
         "credential": list_credentials([enrollment.id]).get(enrollment.id),
         "changes": _tell(request, enrollment, changes),
         "offers": keep_allowed(request, offers),
+        "can_transfer": enrollment.is_live and get_facts(request).identity.is_admin,
         "base_url": reverse("console:enrollment", args=[enrollment.id]),
         **make_page_urls(request, changes),
     }

@@ -506,8 +506,8 @@ begin
 end
 $$;
 
--- Transfer to another program: closes this enrollment and opens the new one, in one transaction. Completed
--- courses come over as equivalent, waivers as waivers. Returns the new enrollment.
+-- An administrator transfers to another program, or to the newest published version of the same: closes this
+-- enrollment and opens the new one, in one transaction. Completed courses come over as equivalent, waivers as waivers. Returns the new enrollment.
 create or replace function transfer_enrollment(p_enrollment uuid, p_program uuid, p_reason text) returns uuid
 language plpgsql as $$
 declare
@@ -516,10 +516,21 @@ declare
   v_cause change_cause := cause_of_person(p_reason);
   v_runs uuid[];
 begin
-  v_old := lock_enrollment(p_enrollment);
+  v_old := lock_enrollment(p_enrollment, p_admin => true);
   perform require_reason(p_reason);
   if v_old.status not in ('pending', 'active', 'suspended') then
     perform refuse('This enrollment is ' || v_old.status || ' and cannot be transferred.');
+  elsif exists (select from programs where id = p_program and archived_at is not null) then
+    perform refuse('This program is archived; nobody is enrolled in it any more.');
+  elsif v_old.program_version_id = (
+    select id from program_versions
+    where organization_id = v_old.organization_id and program_id = p_program and published_at is not null
+    order by number desc limit 1) then
+    perform refuse('This person is in the newest version of that program already.');
+  elsif exists (select from enrollments
+                where learner_id = v_old.learner_id and program_id = p_program and id <> p_enrollment
+                  and status in ('pending', 'active', 'suspended')) then
+    perform refuse('This person has another enrollment in that program that is not finished.');
   end if;
   perform change_enrollment(v_old, 'transferred', v_cause);
   v_new := create_enrollment(v_old.learner_id, p_program, v_old.funding_source, v_old.start_date);
