@@ -59,7 +59,7 @@ CALLS: Mapping[str, Call] = {
     "skip_step": Call(lambda s: (s.step(s.under_way, s.first), "tested_out", REASON), STAFF),
     "start_enrollment": Call(lambda s: (s.under_way.id,), STAFF),
     "suspend_enrollment": Call(lambda s: (s.under_way.id, REASON), STAFF),
-    "transfer_enrollment": Call(lambda s: (s.under_way.id, s.other.id, REASON), STAFF),
+    "transfer_enrollment": Call(lambda s: (s.under_way.id, s.other.id, REASON), ADMIN),
     "unchoose_elective": Call(lambda s: (s.step(s.under_way, s.a),), STUDENT),
     "undo_withdrawal": Call(lambda s: (s.under_way.id, REASON), ADMIN),
     "withdraw_enrollment": Call(lambda s: (s.under_way.id, REASON), STAFF),
