@@ -411,7 +411,8 @@ def test_backup_and_restore(installed: Path) -> None:
 
     with administrator(installed) as admin:
         assert admin.execute("select session_key from django_session").fetchall() == [("alice",)]
-        assert admin.execute("select outbound_held from installation").fetchall() == [(True,)]
+        question = "select outbound_held, calls_doubted_until = 'infinity' from installation"
+        assert admin.execute(question).fetchall() == [(True, True)]
     assert handrail("doctor", folder=installed).returncode == 0
     released = handrail("release-outbound", folder=installed)
     assert released.stdout == "Calls and mail go out again.\n"

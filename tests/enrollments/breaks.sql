@@ -89,6 +89,10 @@ update intents set status = 'sending', lease_until = now() - interval '1 hour' w
 update intents set status = 'queued', next_attempt_at = now() - interval '2 hours'
 where kind = 'enroll';
 
+-- breaks: a backup was restored
+update installation set calls_doubted_until = 'infinity';
+update intents set status = 'queued', calls = 0 where id = (select min(id::text)::uuid from intents);
+
 -- breaks: a call needs a person
 update intents set status = 'needs_person' where kind = 'enroll';
 

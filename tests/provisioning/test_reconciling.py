@@ -213,7 +213,7 @@ def test_the_worker_goes_round_by_itself_and_two_do_not_ask_twice(
 def test_nothing_is_asked_while_calls_are_held_back(campus: Campus, settings: Settings) -> None:
     settings.HANDRAIL_RECONCILE_SECONDS = 0.2
     enroll_at_partner(campus, "careersafe")
-    campus.world.rows("update installation set outbound_held = true")
+    campus.world.rows("select hold_outbound()")
     with run_worker_here("reconciling"):
         time.sleep(1)
     assert "read_progress" not in {each[0] for each in campus.list_ledger("careersafe")}

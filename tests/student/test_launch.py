@@ -99,6 +99,21 @@ def test_the_partner_is_asked_at_the_click_and_leads_there(desk: Desk) -> None:
     assert "token" not in str(answer.headers)
 
 
+def test_while_calls_are_held_after_a_restore_the_student_is_told(desk: Desk) -> None:
+    desk.school.world.service.execute("select hold_outbound()")
+    page = desk.read()
+
+    assert find_forward(page) == []
+    assert desk.partner.requests == []
+    assert (
+        "Courses at Milady RISE cannot be opened from here for the moment, because our own system "
+        "is being put in order. Your course is not lost: try again later."
+    ) in page.text
+    desk.school.world.service.execute("select release_outbound(true)")
+    desk.partner.answer(reply(200, {"launchUrl": URL}))
+    assert find_forward(desk.read()) == [f"0; url={URL}"]
+
+
 def test_no_connection_waits_in_a_transaction_while_the_partner_thinks(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:

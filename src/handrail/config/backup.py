@@ -66,7 +66,11 @@ def restore(file: Path, *, folder: Path) -> str:
         setup_database(access.admin_dsn, access.passwords, name=new)
         arguments = ["--exit-on-error", "--single-transaction", str(file.absolute())]
         _run_program("pg_restore", arguments, dsn=access.admin_dsn, name=new)
-        _hold_outbound(make_conninfo(access.admin_dsn, dbname=new), file)
+        worker = DatabaseRole.WORKER
+        service = make_conninfo(
+            access.admin_dsn, dbname=new, user=worker.login, password=access.passwords[worker]
+        )
+        _hold_outbound(service, file)
         return _swap(access, new=new, before=before)
 
 
@@ -134,14 +138,14 @@ def _drop(admin_dsn: str, name: str) -> None:
 
 
 def _hold_outbound(dsn: str, file: Path) -> None:
-    """Let nothing out: the partners may have gone on since the backup was made."""
+    """Let nothing out: calls were made since the backup that it does not know of."""
     try:
-        with psycopg.connect(dsn) as admin:
-            held = admin.execute("update installation set outbound_held = true").rowcount
-    except errors.UndefinedTable:
-        held = 0
-    if held != 1:
-        raise Refusal(f"{file} holds a database, but not one of Handrail. Nothing was replaced.")
+        with psycopg.connect(dsn) as service:
+            service.execute("select hold_outbound()")
+    except (errors.UndefinedFunction, errors.UndefinedTable, errors.InsufficientPrivilege):
+        raise Refusal(
+            f"{file} holds a database, but not one of Handrail. Nothing was replaced."
+        ) from None
 
 
 def _swap(access: Access, *, new: str, before: str) -> str:

@@ -164,14 +164,31 @@ def reseal_secrets() -> None:
         raise typer.Exit(1)
 
 
-def release_outbound() -> None:
-    """Let calls to partners and mail out again after a restore."""
+def release_outbound(
+    nothing_lost: Annotated[
+        bool,
+        typer.Option("--nothing-lost", help="Nobody called a partner after the backup was made."),
+    ] = False,
+) -> None:
+    """Let calls to partners and mail out again after a restore.
+
+    Calls that are open, and those of the next three days, may have been made after the backup: each
+    is looked up first, or a person decides. With --nothing-lost, for a move during which everything
+    stood still, they are made like any other.
+    """
     from django.db import connection
 
     with connection.cursor() as cursor:
-        cursor.execute("update installation set outbound_held = false where outbound_held")
-        released = cursor.rowcount
-    typer.echo("Calls and mail go out again." if released else "Nothing was held.")
+        cursor.execute("select release_outbound(%s)", [nothing_lost])
+        (doubted,) = cursor.fetchone() or (None,)
+    if doubted is None:
+        typer.echo("Nothing was held.")
+        return
+    typer.echo("Calls and mail go out again.")
+    if doubted:
+        typer.echo(
+            f"Open calls that may have been made already: {doubted}. Each is found out first."
+        )
 
 
 def load_example(

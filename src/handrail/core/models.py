@@ -10,6 +10,7 @@ class Installation(models.Model):
 
     id = models.BooleanField(primary_key=True, default=True)
     outbound_held = models.BooleanField(default=False)
+    calls_doubted_until = models.DateTimeField(null=True)
 
     class Meta:
         managed = False

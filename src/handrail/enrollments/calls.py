@@ -173,7 +173,9 @@ class _Call:
     async def make(self) -> Result:
         claimed = self.claimed
         if claimed.uncertain and not self._can_find_out():
-            return self.end_undecidable("an earlier call was not answered")
+            return self.end_undecidable(
+                "an earlier call was not answered, or is not in the backup that was restored"
+            )
         match claimed.kind:
             case "create_account":
                 return await self._get_account()

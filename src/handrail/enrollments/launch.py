@@ -22,7 +22,8 @@ LONGEST_WAIT_SECONDS = 15.0
 """Nobody looks at an empty page for longer."""
 _COURSE = """
 select s.status, e.status, o.name, p.id, p.slug, p.name, p.adapter, p.mode, p.base_url, p.credentials, p.settings,
-  coalesce(nullif(c.link_url, ''), p.link_url), r.status, r.external_enrollment_id, r.access_url, a.external_id
+  coalesce(nullif(c.link_url, ''), p.link_url), r.status, r.external_enrollment_id, r.access_url, a.external_id,
+  (select outbound_held from installation)
 from enrollment_steps s
 join enrollments e on e.id = s.enrollment_id and e.organization_id = s.organization_id
 join organizations o on o.id = s.organization_id
@@ -62,6 +63,7 @@ class _Course:
     external_enrollment_id: str | None
     access_url: str | None
     account_id: str | None
+    calls_are_held: bool
 
 
 def open_course(step_id: UUID, identity: Identity) -> Opened | str | None:
@@ -81,6 +83,11 @@ def open_course(step_id: UUID, identity: Identity) -> Opened | str | None:
         return _open_link(course)
     if course.run_status != "active" or not (course.account_id and course.external_enrollment_id):
         return f"Your place at {course.provider_name} is still being arranged. Try again later."
+    if course.calls_are_held and get_adapter(course.adapter).offers.launch:
+        return (
+            f"Courses at {course.provider_name} cannot be opened from here for the moment, because "
+            "our own system is being put in order. Your course is not lost: try again later."
+        )
     return _ask_partner(course)
 
 

@@ -43,6 +43,7 @@ class Migration(migrations.Migration):
             fields=[
                 ("id", models.BooleanField(default=True, primary_key=True, serialize=False)),
                 ("outbound_held", models.BooleanField(default=False)),
+                ("calls_doubted_until", models.DateTimeField(null=True)),
             ],
             options={
                 "db_table": "installation",

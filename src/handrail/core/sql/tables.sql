@@ -1,11 +1,11 @@
 -- One row: switches of the whole installation.
 create table installation (
   id boolean primary key default true check (id),
-  outbound_held boolean not null default false  -- set by a restore: nothing goes out until released
+  outbound_held boolean not null default false,  -- set by a restore: nothing goes out until released
+  calls_doubted_until timestamptz  -- after a restore: until then a call may repeat one we do not know of
 );
 insert into installation default values;
 grant select on installation to handrail_web, handrail_worker, handrail_ingress, handrail_readonly, handrail_machine;
-grant update (outbound_held) on installation to handrail_worker;
 
 -- Everything that needs a person, with its cause in plain words.
 create table attention_items (

@@ -7,5 +7,6 @@ class Migration(migrations.Migration):
     dependencies = [("enrollments", "0001_initial"), ("credentials", "0001_initial")]
     operations = [
         LoadSQL("enrollments", "machine_import.sql"),
+        LoadSQL("enrollments", "machine_restore.sql"),
         LoadSQL("enrollments", "rights.sql"),
     ]

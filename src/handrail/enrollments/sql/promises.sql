@@ -143,6 +143,10 @@ select 'call ' || i.id from intents i cross join installation n
 where i.status in ('queued', 'failed', 'unknown') and not i.held and i.next_attempt_at < now() - interval '1 hour'
   and not n.outbound_held;
 
+-- 5: a backup was restored, and a call that may have been made since would be made without looking
+select 'call ' || i.id from intents i cross join installation n
+where i.status = 'queued' and not i.uncertain and i.calls = 0 and n.calls_doubted_until > now();
+
 -- 5: a call needs a person, and nobody was told
 select 'call ' || i.id from intents i
 where i.status = 'needs_person'
