@@ -79,8 +79,10 @@ WORKER_ONLY = {
     "claim_intents",
     "enroll_learners",
     "expire_leases",
+    "hold_outbound",
     "link_learner",
     "record_call_results",
+    "release_outbound",
     "release_providers",
     "save_call_facts",
     "start_due_enrollments",
@@ -96,7 +98,8 @@ ROLES_OF: Mapping[str, set[str]] = {
     "own_organization_ids": {"web", "readonly"},
     "reapply_events": set(),
     "store_webhook_events": {"ingress"},
-    "refuse_change_of_published_step": set(),  # a trigger
+    "refuse_change_of_published_step": set(),  # a trigger, as is the next one
+    "doubt_calls": set(),
 }
 # They run with the caller's rights: helpers that look at the claims, and one question to rows that the
 # caller sees.
