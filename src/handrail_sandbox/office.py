@@ -179,7 +179,7 @@ def _list_webhooks(webhooks: list[sqlite3.Row]) -> Markup:
             facts(
                 ("Happened", show_time(parse_time(json.loads(row["body"])["timestamp"]))),
                 ("State", "waiting" if row["state"] == "sending" else row["state"]),
-                ("Sent", f"{row['attempts']} times" if row["attempts"] else ""),
+                ("Sent", f"{row['attempts']}×" if row["attempts"] else ""),
                 ("Last answer", row["last_answer"]),
                 ("Next try", show_time(row["due_at"]) if row["state"] == "waiting" else ""),
             ),

@@ -187,7 +187,7 @@ def test_what_changed(values: dict[str, Any], words: str) -> None:
         (
             {"cause_kind": "timer", "reason": "the start date has come"},
             "",
-            "its time had come: the start date has come",
+            "the start date has come",
         ),
         ({"cause_kind": "step", "title_before": "Safety"}, "", "Safety was completed"),
         ({"cause_kind": "person", "reason": "asked"}, "Bob", "Bob: asked"),

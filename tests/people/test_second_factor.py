@@ -29,7 +29,7 @@ def read(client: Client, path: str) -> Page:
 
 def confirm(client: Client, path: str) -> Page:
     """Open a page that asks for the password once more."""
-    assert read(client, path).one("h1").text == "Confirm Access"
+    assert read(client, path).one("h1").text == "Show that it is you"
     answer = client.post(
         "/accounts/reauthenticate/", {"password": PASSWORD, "next": path}, follow=True
     )
@@ -158,7 +158,7 @@ def test_it_can_be_taken_away_again(school: School) -> None:
 def test_each_page_can_be_read(school: School, client: Client, path: str) -> None:
     school.lena.sign_in(client)
     page = read(client, path)
-    if page.one("h1").text == "Confirm Access":
+    if page.one("h1").text == "Show that it is you":
         page = confirm(client, path)
     assert len(page.all("h1")) == 1
 

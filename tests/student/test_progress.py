@@ -48,6 +48,11 @@ def find_step(page: Page, title: str) -> str:
     return found
 
 
+def test_the_short_address_leads_there(school: School, client: Client) -> None:
+    school.lena.sign_in(client)
+    assert client.get("/student/").headers["Location"] == "/student/progress"
+
+
 def test_nobody_enrolled_sees_why_and_what_to_do(school: School, client: Client) -> None:
     page = read(school, client)
     assert page.one("h2").text == "You are not enrolled in a program yet"

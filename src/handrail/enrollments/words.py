@@ -223,7 +223,7 @@ def tell_cause(change: Change, *, actor: str) -> str:
         "import": "the imported roster",
         "approval": "approved",
         "payment": "a payment",
-        "timer": "its time had come",
+        "timer": "" if change.reason else "its time had come",
         "step": f"{change.title_before or 'the step before'} was completed",
         "person": actor or "the service",
         "equivalent": "the same course counts from another enrollment",
@@ -234,7 +234,7 @@ def tell_cause(change: Change, *, actor: str) -> str:
     for code, name in WAIVERS.items():
         if reason.startswith(f"{code}: "):
             reason = f"{name}: {reason.removeprefix(f'{code}: ')}"
-    return f"{words}: {reason}" if reason and reason != words else words
+    return ": ".join(dict.fromkeys(each for each in (words, reason) if each))
 
 
 _WAIVER_REASONS: Final = {"not chosen": "enough other electives are done"}
