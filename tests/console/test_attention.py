@@ -434,11 +434,48 @@ def test_a_certificate_that_could_not_be_made(school: School, bob: Client) -> No
     school.world.call("store_certificate", credential, None, "No glyph for U+1F600.")
     item = school.item("certificate", credential)
 
-    assert list_offers(bob, item) == ["Make the PDF again", "Take off the list"]
+    assert list_offers(bob, item) == [
+        "Correct the name",
+        "Issue the certificate anew",
+        "Make the PDF again",
+        "Take off the list",
+    ]
     settle(bob, item, "render")
     assert school.world.column("select pdf_status from credentials") == ["pending"]
     assert school.world.rows("select entrypoint, convert_from(payload, 'UTF8') from pgqueuer") == [
         ("render_certificate", str(credential))
+    ]
+    assert list_entries(bob) == []
+
+
+def test_a_name_that_no_font_shows_is_corrected_from_its_entry(school: School, bob: Client) -> None:
+    course = school.course("Milady RISE", "Barber Theory")
+    enrollment = school.world.enroll(school.lena_here, school.program("Short", course))
+    school.world.answer_calls()
+    school.world.complete(enrollment, course)
+    old = school.world.value("select id from credentials")
+    school.world.call("store_certificate", old, None, "No glyph for U+1F600.")
+    item = school.item("certificate", old)
+    form = read(bob, f"/admin/attention/{item}")
+    known = [
+        form.one("input", name=f"correct-name-{n}_name").attributes["value"]
+        for n in ("first", "last")
+    ]
+    assert known == ["Lena", "Learner"]
+    bad = settle(bob, item, "correct-name", first_name="Le\x01na", last_name="L", reason="x")
+    assert "control character" in bad.one("div", class_="hr-error-summary").text
+    same = settle(bob, item, "correct-name", first_name="Lena", last_name="Learner", reason="x")
+    assert "That is the name already." in same.one("div", class_="hr-error-summary").text
+
+    assert is_settled(
+        settle(bob, item, "correct-name", first_name="  Lena ", last_name="Lerner", reason="typo")
+    )
+    rows = school.world.rows(
+        "select holder_name, revoked_at is null, revoke_reason, supersedes from credentials order by issued_at"
+    )
+    assert rows == [
+        ("Lena Learner", False, "the name was corrected: typo", None),
+        ("Lena Lerner", True, None, old),
     ]
     assert list_entries(bob) == []
 

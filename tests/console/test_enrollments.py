@@ -86,7 +86,7 @@ def test_the_enrollment_with_its_person_and_steps(
         "The learner",
         school.world.value("select email from learners where first_name = 'Lena'"),
     ]
-    assert list_offers(page) == ["Put on hold", "Withdraw"]
+    assert list_offers(page) == ["Put on hold", "Withdraw", "Correct the name"]
     assert "Has not begun at Milady RISE" in page.one("main").text
 
 
@@ -373,7 +373,7 @@ def test_approving_starts_it(school: School, barbering: Barbering, bob: Client) 
     page = read(bob, f"/admin/enrollments/{waiting.id}")
     done = decide(bob, f"enrollments/{waiting.id}", "approve")
 
-    assert list_offers(page) == ["Approve", "Withdraw"]
+    assert list_offers(page) == ["Approve", "Withdraw", "Correct the name"]
     assert find_messages(done) == ["The enrollment is approved."]
     assert school.see(waiting)["Barber Theory"] == "in_progress"
     assert "approved by Bob" in done.one("main").text
@@ -384,8 +384,8 @@ def test_on_hold_and_on_again(school: School, enrollment: Enrollment, bob: Clien
     held = decide(bob, path, "suspend", reason="unpaid")
     on = decide(bob, path, "resume", reason="paid")
 
-    assert list_offers(held) == ["Go on", "Withdraw"]
-    assert list_offers(on) == ["Put on hold", "Withdraw"]
+    assert list_offers(held) == ["Go on", "Withdraw", "Correct the name"]
+    assert list_offers(on) == ["Put on hold", "Withdraw", "Correct the name"]
 
 
 def test_a_withdrawal_is_undone_by_administrators_only(
@@ -394,9 +394,9 @@ def test_a_withdrawal_is_undone_by_administrators_only(
     path = f"enrollments/{enrollment.id}"
     gone = decide(bob, path, "withdraw", reason="moved away")
 
-    assert list_offers(gone) == []
+    assert list_offers(gone) == ["Correct the name"]
     assert bob.post(f"/admin/{path}/undo", {"undo-reason": "x"}).status_code == 403
-    assert list_offers(read(alice, f"/admin/{path}")) == ["Undo the withdrawal"]
+    assert list_offers(read(alice, f"/admin/{path}")) == ["Undo the withdrawal", "Correct the name"]
     back = decide(alice, path, "undo", reason="came back")
     assert "Active" in back.all("dd")[0].text
 

@@ -10,7 +10,8 @@ import pytest
 from django.utils.module_loading import import_string
 
 from handrail.core.jobs import jobs, timers
-from handrail.credentials.jobs import enqueue_lost_certificates
+from handrail.credentials.actions import correct_name, reissue
+from handrail.credentials.jobs import enqueue_lost_certificates, make_certificate
 from tests.provisioning.test_worker_process import run_worker_process
 from tests.provisioning.world import World, run_worker_here, wait_until
 
@@ -56,7 +57,59 @@ def test_a_name_that_no_font_can_show_is_told_and_the_credential_stands(world: W
     assert kind == "certificate"
     assert words.startswith("The certificate's fonts have no glyph for")
     assert "grinning face" in words
+    assert words.endswith(
+        "It is in the person's name: correct the name, and the certificate is issued anew."
+    )
     assert world.value("select revoked_at is null from credentials") is True
+
+
+def test_the_corrected_name_gets_its_certificate(world: World) -> None:
+    credential = complete_enrollment(world, add_link_program(world), "\N{GRINNING FACE}")
+    with run_worker_here("jobs"):
+        wait_until(lambda: get_pdf_status(world, credential) == "needs_attention")
+        enrollment = world.value("select id from enrollments")
+        correct_name(enrollment, first_name="Grace", last_name="Hopper", reason="an emoji")
+        new = world.value("select id from credentials where supersedes = %s", credential)
+        wait_until(lambda: get_pdf_status(world, new) == "rendered")
+    assert world.list_attention() == []
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "words"),
+    [
+        ("organizations", "name", "It is in the organization's name"),
+        (
+            "partner_lms_courses",
+            "title",
+            "It is in the title of the program, or in that of a course",
+        ),
+        ("programs", "title", "It is in the title of the program, or in that of a course"),
+    ],
+)
+def test_what_is_to_be_corrected_is_named(
+    world: World, table: str, column: str, words: str
+) -> None:
+    program = add_link_program(world)
+    with world.database.connect("superuser") as superuser:
+        superuser.execute(f"update {table} set {column} = %s".encode(), ["\N{GRINNING FACE}"])
+    credential = complete_enrollment(world, program)
+    make_certificate(str(credential))
+    ((_, told),) = world.list_attention()
+    assert words in told
+    with world.database.connect("superuser") as superuser:
+        superuser.execute(f"update {table} set {column} = 'Nails'".encode())
+    enrollment = world.value("select id from enrollments")
+    reissue(enrollment, reason="the title is corrected")
+    new = world.value("select id from credentials where revoked_at is null")
+    make_certificate(str(new))
+    assert (get_pdf_status(world, new), world.list_attention()) == ("rendered", [])
+
+
+def test_a_revoked_credential_that_cannot_be_rendered_bothers_nobody(world: World) -> None:
+    credential = complete_enrollment(world, add_link_program(world), "\N{GRINNING FACE}")
+    reissue(world.value("select id from enrollments"), reason="again")
+    make_certificate(str(credential))
+    assert world.list_attention() == []
 
 
 def test_after_kill_9_the_certificates_are_all_rendered_once(world: World) -> None:

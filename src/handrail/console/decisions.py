@@ -15,13 +15,14 @@ from handrail.console.forms import (
     CorrectedIdForm,
     FailedForm,
     KnownForm,
+    NameForm,
     NoteForm,
     NothingForm,
     PartnerIdForm,
     ReasonForm,
     WaiverForm,
 )
-from handrail.credentials.actions import render_again
+from handrail.credentials.actions import correct_name, reissue, render_again
 from handrail.enrollments import actions
 from handrail.enrollments.actions import NotAllowed, NotFound, Refused, translate_refusals
 from handrail.enrollments.queries.detail import EnrollmentDetail
@@ -172,6 +173,24 @@ ENROLLMENT_DECISIONS: Final[Mapping[str, Decision]] = {
         form=ReasonForm,
         run=actions.undo_withdrawal,
         for_admins=True,
+    ),
+    "correct-name": Decision(
+        title="Correct the name",
+        hint="As it should stand on lists and on the certificate. A certificate of this enrollment that "
+        "says another name is revoked, and a new one is issued. Partners are not told.",
+        button="Correct the name",
+        done="The name is corrected.",
+        form=NameForm,
+        run=correct_name,
+    ),
+    "reissue": Decision(
+        title="Issue the certificate anew",
+        hint="With the name, the titles and the dates as they are known now. The old certificate is "
+        "revoked; who opens its address is told that there is a newer one.",
+        button="Issue it anew",
+        done="The certificate is issued anew.",
+        form=ReasonForm,
+        run=reissue,
     ),
 }
 _retry = Decision(
@@ -326,8 +345,16 @@ def list_enrollment_offers(enrollment: EnrollmentDetail) -> list[Offer]:
         "active": ["suspend", "withdraw"],
         "suspended": ["resume", "withdraw"],
         "withdrawn": ["undo"],
+        "completed": ["reissue"],
     }.get(enrollment.status, [])
-    return [offer(name, ENROLLMENT_DECISIONS[name], enrollment.id) for name in names]
+    return [offer_enrollment(name, enrollment) for name in [*names, "correct-name"]]
+
+
+def offer_enrollment(name: str, enrollment: EnrollmentDetail) -> Offer:
+    """Offer a decision about an enrollment; the name stands in its form."""
+    known = {"first_name": enrollment.first_name, "last_name": enrollment.last_name}
+    initial = known if name == "correct-name" else {}
+    return offer(name, ENROLLMENT_DECISIONS[name], enrollment.id, **initial)
 
 
 def keep_allowed(request: HttpRequest, offers: Iterable[Offer]) -> list[Offer]:

@@ -7,9 +7,11 @@ from django import forms
 from django.utils import timezone
 
 from handrail.enrollments.words import MESSAGE_KINDS, WAIVERS
+from handrail.people.text import clean_text, find_text_problem
 
 LONGEST_NOTE = 1000
 LONGEST_ID = 200
+LONGEST_NAME = 200
 
 
 def _make_note(label: str, hint: str = "", *, required: bool = True) -> forms.CharField:
@@ -62,6 +64,26 @@ class WaiverForm(forms.Form):
         label="Why it is not required", choices=list(WAIVERS.items()), widget=forms.RadioSelect
     )
     reason = _make_note("Reason", "It is kept in the history with your name.")
+
+
+class NameForm(forms.Form):
+    first_name = forms.CharField(label="First name", max_length=LONGEST_NAME)
+    last_name = forms.CharField(label="Last name", required=False, max_length=LONGEST_NAME)
+    reason = _make_note("Reason", "It is kept in the history with your name.")
+
+    def clean_first_name(self) -> str:
+        return _clean_name(self.cleaned_data["first_name"])
+
+    def clean_last_name(self) -> str:
+        return _clean_name(self.cleaned_data["last_name"])
+
+
+def _clean_name(text: str) -> str:
+    name = clean_text(text)
+    problem = find_text_problem(name)
+    if problem:
+        raise forms.ValidationError(f"The name {problem}.")
+    return name
 
 
 class PartnerIdForm(forms.Form):

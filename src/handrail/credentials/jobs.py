@@ -38,13 +38,24 @@ def make_certificate(credential_id: str) -> None:
     try:
         pdf = render_certificate(describe_credential(credential))
     except MissingGlyph as error:
-        _store(credential, None, f"{error}. Correct the text, or add a font.")
+        _store(credential, None, f"{error}. {_tell_way(credential, error)}")
     except Exception as error:
         # The same content fails the same way each time: a person must see it.
         logger.exception("the certificate of credential %s cannot be rendered", credential.id)
         _store(credential, None, f"The certificate cannot be rendered ({type(error).__name__}).")
     else:
         _store(credential, pdf, None)
+
+
+def _tell_way(credential: Credential, error: MissingGlyph) -> str:
+    if any(each in credential.holder_name for each in error.characters):
+        return "It is in the person's name: correct the name, and the certificate is issued anew."
+    if any(each in credential.organization_name for each in error.characters):
+        return "It is in the organization's name: correct that, then issue the certificate anew."
+    return (
+        "It is in the title of the program, or in that of a course or partner: correct it in the catalog, "
+        "then issue the certificate anew."
+    )
 
 
 def describe_credential(credential: Credential) -> CertificateContent:

@@ -11,6 +11,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from handrail.console.decisions import (
     CALL_DECISIONS,
+    ENROLLMENT_DECISIONS,
     EVENT_DECISIONS,
     ITEM_DECISIONS,
     OTHER_DECISIONS,
@@ -20,6 +21,7 @@ from handrail.console.decisions import (
     decide,
     keep_allowed,
     offer,
+    offer_enrollment,
 )
 from handrail.console.views.common import make_page_urls, render_page
 from handrail.enrollments.actions import (
@@ -171,10 +173,9 @@ def _make_offer(case: AttentionCase, name: str) -> Offer:
         return offer(name, CALL_DECISIONS[name], subject, external_id=known or "")
     if name in STEP_DECISIONS and case.step is not None:
         return offer(name, STEP_DECISIONS[name], case.step.id)
-    if name in PROVIDER_DECISIONS:
-        return offer(name, PROVIDER_DECISIONS[name], subject)
-    if name in EVENT_DECISIONS:
-        return offer(name, EVENT_DECISIONS[name], subject)
-    if name in OTHER_DECISIONS:
-        return offer(name, OTHER_DECISIONS[name], subject)
+    if name in ENROLLMENT_DECISIONS and case.enrollment is not None:
+        return offer_enrollment(name, case.enrollment)
+    for decisions in (PROVIDER_DECISIONS, EVENT_DECISIONS, OTHER_DECISIONS):
+        if name in decisions:
+            return offer(name, decisions[name], subject)
     return offer(name, ITEM_DECISIONS[name], case.item.id)

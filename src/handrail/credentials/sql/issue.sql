@@ -29,6 +29,8 @@ create or replace function issue_credentials(p_enrollments uuid[]) returns void 
 $$;
 
 create or replace function revoke_credential(p_enrollment uuid, p_reason text) returns void language sql as $$
+  select close_attention('certificate', id, 'revoked: ' || p_reason) from credentials
+  where enrollment_id = p_enrollment and revoked_at is null;
   update credentials set revoked_at = now(), revoke_reason = p_reason
   where enrollment_id = p_enrollment and revoked_at is null
 $$;
@@ -46,6 +48,9 @@ begin
   end if;
   if p_pdf is null then
     update credentials set pdf_status = 'needs_attention' where id = p_credential;
+    if v_credential.revoked_at is not null then
+      return;
+    end if;
     perform open_attention(v_credential.organization_id, 'certificate', p_credential, p_problem, '{}', v_credential.enrollment_id);
     return;
   end if;
@@ -76,6 +81,59 @@ begin
 end
 $$;
 
+-- Issue the credential of a completed enrollment anew, of what is known now. A credential is a snapshot and is
+-- never changed: the old one is revoked with the reason, and the new one supersedes it.
+create or replace function reissue_credential(p_enrollment uuid, p_reason text) returns void language plpgsql as $$
+declare
+  v_enrollment enrollments;
+begin
+  v_enrollment := lock_enrollment(p_enrollment);
+  perform require_reason(p_reason);
+  if v_enrollment.status <> 'completed' then
+    perform refuse('Only the certificate of a completed enrollment can be issued anew; this one is '
+                   || v_enrollment.status || '.');
+  end if;
+  perform revoke_credential(p_enrollment, p_reason);
+  perform issue_credentials(array[p_enrollment]);
+  insert into step_events (organization_id, enrollment_id, from_status, to_status, cause_kind, actor_id, reason)
+  values (v_enrollment.organization_id, p_enrollment, 'completed', 'completed', 'person', actor_id(),
+          'certificate issued anew: ' || p_reason);
+end
+$$;
+
+-- Correct a person's name as the organization knows it; the certificate of this enrollment is issued anew where
+-- it says another. Certificates of other enrollments stay as they are.
+create or replace function correct_learner_name(p_enrollment uuid, p_first_name text, p_last_name text, p_reason text)
+returns void language plpgsql as $$
+declare
+  v_enrollment enrollments;
+  v_learner learners;
+  v_first text := btrim(coalesce(p_first_name, ''));
+  v_last text := btrim(coalesce(p_last_name, ''));
+  v_old text;
+  v_new text := btrim(v_first || ' ' || v_last);
+begin
+  v_enrollment := lock_enrollment(p_enrollment);
+  perform require_reason(p_reason);
+  if v_first = '' then
+    perform refuse('Enter the name.');
+  end if;
+  select * into v_learner from learners where id = v_enrollment.learner_id for no key update;
+  v_old := btrim(v_learner.first_name || ' ' || v_learner.last_name);
+  if (v_learner.first_name, v_learner.last_name) = (v_first, v_last) and not exists (
+       select from credentials where enrollment_id = p_enrollment and revoked_at is null and holder_name <> v_new) then
+    perform refuse('That is the name already.');
+  end if;
+  update learners set first_name = v_first, last_name = v_last where id = v_learner.id;
+  insert into step_events (organization_id, enrollment_id, from_status, to_status, cause_kind, actor_id, reason)
+  values (v_enrollment.organization_id, p_enrollment, v_enrollment.status, v_enrollment.status, 'person', actor_id(),
+          'name corrected from ' || v_old || ' to ' || v_new || ': ' || p_reason);
+  if exists (select from credentials where enrollment_id = p_enrollment and revoked_at is null and holder_name <> v_new) then
+    perform reissue_credential(p_enrollment, 'the name was corrected: ' || p_reason);
+  end if;
+end
+$$;
+
 -- What anybody may see who has the certificate's address: nothing else of the person.
 create or replace function verify_credential(p_credential uuid)
 returns table (number text, organization_name text, holder_name text, program_title text, steps jsonb,
@@ -90,6 +148,8 @@ $$;
 
 call grant_machine_function('store_certificate(uuid, bytea, text)', 'handrail_worker');
 call grant_machine_function('render_certificate_again(uuid)', 'handrail_web', 'handrail_worker');
+call grant_machine_function('reissue_credential(uuid, text)', 'handrail_web', 'handrail_worker');
+call grant_machine_function('correct_learner_name(uuid, text, text, text)', 'handrail_web', 'handrail_worker');
 call grant_machine_function('verify_credential(uuid)', 'handrail_web');
 do $$
 declare

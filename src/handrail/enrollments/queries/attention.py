@@ -8,6 +8,7 @@ from uuid import UUID
 
 from django.db import connection
 
+from handrail.enrollments.queries.detail import EnrollmentDetail, get_enrollment
 from handrail.enrollments.queries.paging import Keyset, Page
 from handrail.enrollments.queries.steps import get_step
 from handrail.enrollments.words import Step
@@ -159,6 +160,8 @@ class AttentionCase:
     item: AttentionRow
     call: CallFacts | None = None
     step: Step | None = None
+    enrollment: EnrollmentDetail | None = None
+    """Of a certificate."""
     choices: tuple[str, ...] = field(default=())
     """What resolves it, the usual one first: see `list_choices`."""
 
@@ -225,12 +228,14 @@ def get_attention_case(item_id: UUID) -> AttentionCase | None:
     item = AttentionRow(*row)
     call = _get_call(item.subject_id) if item.kind == "call" else None
     step = _find_step(item, call)
+    about = item.enrollment_id if item.kind == "certificate" else None
+    enrollment = get_enrollment(about) if about else None
     choices = () if item.resolved_at else list_choices(item, call, step)
-    return AttentionCase(item, call, step, choices)
+    return AttentionCase(item, call, step, enrollment, choices)
 
 
 _CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
-    "certificate": ("render", "dismiss"),
+    "certificate": ("correct-name", "reissue", "render", "dismiss"),
     "webhook_event": ("replay", "ignore"),
     "webhook_conflict": ("dismiss_conflict",),
 }
@@ -240,7 +245,8 @@ def list_choices(item: AttentionRow, call: CallFacts | None, step: Step | None) 
     """Return what resolves an entry, the usual one first.
 
     try_again, look_up, enter_id, continue: the call. try_all: the provider's calls. complete, fail,
-    skip, reopen: the step. render: the certificate. replay, ignore, dismiss_conflict: a message. dismiss: it is known.
+    skip, reopen: the step. correct-name, reissue, render: the certificate. replay, ignore,
+    dismiss_conflict: a message. dismiss: it is known.
     """
     by_hand = ("complete", "fail", "skip") if step and step.status == "in_progress" else ()
     if call is not None:

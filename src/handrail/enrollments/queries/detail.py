@@ -16,7 +16,8 @@ select e.id, e.status, e.funding_source, e.start_date, e.start_at > now(), e.sta
   e.created_at, p.title, l.id, btrim(l.first_name || ' ' || l.last_name), l.email, l.phone, l.profile_id,
   array(select r.kind from enrollment_requirements r where r.enrollment_id = e.id and r.met_at is null order by r.kind),
   e.program_version_id, e.transferred_from,
-  (select n.id from enrollments n where n.transferred_from = e.id and n.organization_id = e.organization_id limit 1)
+  (select n.id from enrollments n where n.transferred_from = e.id and n.organization_id = e.organization_id limit 1),
+  l.first_name, l.last_name
 from enrollments e
 join programs p on p.id = e.program_id and p.organization_id = e.organization_id
 join learners l on l.id = e.learner_id and l.organization_id = e.organization_id
@@ -66,6 +67,8 @@ class EnrollmentDetail:
     program_version_id: UUID
     transferred_from: UUID | None
     transferred_to: UUID | None
+    first_name: str
+    last_name: str
 
     @property
     def is_live(self) -> bool:

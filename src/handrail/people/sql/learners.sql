@@ -21,7 +21,7 @@ create policy own_rows on learners for select to handrail_web
   using (profile_id = (select claim_profile_id()));
 grant insert on learners to handrail_worker;
 grant update (first_name, last_name, email, phone, birth_date) on learners to handrail_worker;
-grant update (profile_id) on learners to handrail_machine;
+grant update (profile_id, first_name, last_name) on learners to handrail_machine;
 
 -- The learners that are the signed-in person, in any organization.
 create or replace function own_learner_ids() returns uuid[] language sql stable as $$
