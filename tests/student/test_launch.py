@@ -108,7 +108,7 @@ def test_while_calls_are_held_after_a_restore_the_student_is_told(desk: Desk) ->
     assert (
         "Courses at Milady RISE cannot be opened from here for the moment, because our own system "
         "is being put in order. Your course is not lost: try again later."
-    ) in page.text
+    ) in page.one("main").text
     desk.school.world.service.execute("select release_outbound(true)")
     desk.partner.answer(reply(200, {"launchUrl": URL}))
     assert find_forward(desk.read()) == [f"0; url={URL}"]

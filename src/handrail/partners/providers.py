@@ -111,7 +111,7 @@ class ProviderCache:
         # Held here: a refresh may forget one while another is loaded.
         bound = {each: self._bound[each] for each in provider_ids if each in self._bound}
         missing = [each for each in provider_ids if each not in bound]
-        return bound | await self._load(missing) if missing else bound
+        return {**bound, **await self._load(missing)} if missing else bound
 
     async def refresh(self) -> None:
         """Forget the providers whose row is another one now, and those that cannot be called.
