@@ -7,6 +7,7 @@ import socket
 import time
 import traceback
 from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 from typing import Any, TypeVar
 
 import pytest
@@ -112,7 +113,7 @@ def test_cookies_and_proxies_of_the_environment_are_not_used(
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
     partner.answer(reply(200, {}, Set_Cookie="session=1; Path=/"))
-    # By its name: for a bare address aiohttp keeps no cookies anyway.
+    # By its name: a cookie jar may keep none for a bare address.
     pool = OutboundPool(allowed_private_hosts=[("localhost", partner.port)])
     client = pool.bind(provider="alice", base_url=f"http://localhost:{partner.port}")
 
@@ -178,6 +179,78 @@ UNKNOWN = {
     "see there": reply(303, Location="/elsewhere"),
 }
 
+OK = b"HTTP/1.1 200 OK\r\n"
+CHUNKED = b"Transfer-Encoding: chunked\r\n"
+REFUSED = {
+    "two lengths": OK + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
+    "length and chunks": OK + b"Content-Length: 2\r\n" + CHUNKED + b"\r\n2\r\n{}\r\n0\r\n\r\n",
+    "chunks and length": OK + CHUNKED + b"Content-Length: 2\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+    "two codings": OK + CHUNKED + CHUNKED + b"\r\n2\r\n{}\r\n0\r\n\r\n",
+    "unknown coding": OK + b"Transfer-Encoding: gzip\r\n\r\n{}",
+    "line ends without CR": b"HTTP/1.1 200 OK\nContent-Length: 2\n\n{}",
+    "many headers": OK + b"X: y\r\n" * 200 + b"\r\n",
+    "many interim responses": b"HTTP/1.1 100 Continue\r\n\r\n" * 50 + OK + b"\r\n",
+    "another protocol": b"HTTP/1.1 101 Switching\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n",
+    "chunk too big": OK + CHUNKED + b"\r\n" + b"f" * 20 + b"\r\n{}",
+    "status 000": b"HTTP/1.1 000 No\r\nContent-Length: 2\r\n\r\n{}",
+    "HTTP/2.0": b"HTTP/2.0 200 OK\r\nContent-Length: 2\r\n\r\n{}",
+    "packed": OK + b"Content-Encoding: gzip\r\nContent-Length: 2\r\n\r\n\x1f\x8b",
+    "small chunks": OK + CHUNKED + b"\r\n" + b"1;" + b"x" * 2_000_000 + b"\r\n",
+}
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+def test_a_response_that_could_be_read_in_two_ways_or_has_no_end_is_refused(
+    pool: OutboundPool, partner: ScriptedPartner, kind: str
+) -> None:
+    partner.answer(REFUSED[kind])
+    start = time.monotonic()
+    error = fail(pool, bind(pool, partner))
+    assert isinstance(error, OutcomeUnknown)
+    assert "in time" not in error.reason, time.monotonic() - start
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        OK + CHUNKED + b"\r\n1\r\n{\r\n1\r\n}\r\n0\r\nRetry-After: 9\r\n\r\n",
+        b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" + reply(200, {}),
+    ],
+)
+def test_trailers_and_interim_responses_are_passed_over(
+    pool: OutboundPool, partner: ScriptedPartner, answer: bytes
+) -> None:
+    partner.answer(answer, answer)
+
+    async def call_twice() -> list[Answer]:
+        client = bind(pool, partner)
+        return [await client.request_json("POST", "/x", headers=HEADERS) for _ in range(2)]
+
+    assert run(pool, call_twice) == [Answer(200, {})] * 2
+    assert partner.connections == 1
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        reply(200, {}) + reply(200, {"forged": 1}),
+        reply(200, {}) + b"garbage",
+        reply(200, {}, Connection="close"),
+        b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\n{}",
+    ],
+)
+def test_a_connection_that_cannot_be_trusted_further_is_not_used_again(
+    pool: OutboundPool, partner: ScriptedPartner, answer: bytes
+) -> None:
+    partner.answer(answer, reply(200, {"n": 2}))
+
+    async def call_twice() -> list[Answer]:
+        client = bind(pool, partner)
+        return [await client.request_json("POST", "/x", headers=HEADERS) for _ in range(2)]
+
+    assert run(pool, call_twice) == [Answer(200, {}), Answer(200, {"n": 2})]
+    assert partner.connections == 2
+
 
 @pytest.mark.parametrize("kind", UNKNOWN)
 def test_what_may_have_happened_is_unknown(
@@ -192,7 +265,7 @@ def test_what_may_have_happened_is_unknown(
 def test_a_read_that_broke_is_read_again(
     pool: OutboundPool, partner: ScriptedPartner, kind: str
 ) -> None:
-    partner.answer(*[UNKNOWN[kind]] * 2)  # a dropped read is repeated once by the library itself
+    partner.answer(*[UNKNOWN[kind]] * 2)  # a dropped read is repeated once by the connection
     error = fail(pool, bind(pool, partner), "GET")
     assert isinstance(error, RetryLater)
     assert error.outage == (kind not in {"too long", "too long, in chunks", "not JSON"})
@@ -256,6 +329,23 @@ def test_a_credential_with_a_line_break_is_a_matter_of_configuration(
         run(pool, lambda: client.request_json("GET", "/x", headers={"X-API-Key": "a\r\nX: b"}))
     assert caught.value.cause == "configuration"
     assert partner.requests == []
+
+
+@pytest.mark.parametrize("value", ["a\rb", "a\nb", "a\0b", "a\r\n\r\nGET / HTTP/1.1"])
+def test_nothing_is_smuggled_into_a_request(
+    pool: OutboundPool, partner: ScriptedPartner, value: str
+) -> None:
+    client = bind(pool, partner)
+    attempts: list[tuple[str, dict[str, str]]] = [
+        ("/x", {"X": value}),
+        ("/x", {value: "x"}),
+        (f"/{value}", {}),
+    ]
+    for path, headers in attempts:
+        with pytest.raises(NeedsPerson) as caught:
+            run(pool, partial(client.request_json, "GET", path, headers=headers))
+        assert caught.value.cause == "configuration"
+    assert partner.connections == 0
 
 
 # Addresses.

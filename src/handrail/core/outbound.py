@@ -3,25 +3,25 @@
 `OutboundPool` is made once per process; `bind` gives the client of one provider. What a call can
 end in besides an answer is one of three errors: `RetryLater`, `OutcomeUnknown`, `NeedsPerson`.
 
-A call costs about 120 microseconds of CPU with 16 in flight and 190 one at a time, nearly all of it
-aiohttp's own (uvloop, Python 3.11; `python -m benchmarks.outbound`).
+The connections are ours (`http_pool`, `http_connection`): aiohttp was most of the CPU of
+a call (docs/decisions/0020; `python -m benchmarks.outbound`).
 """
 
 import asyncio
 import json
-import socket
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlencode
 
-import aiohttp
-from aiohttp.abc import ResolveResult
 from yarl import URL
 
 from handrail.core.addresses import AddressPolicy, AddressRefused
 from handrail.core.circuits import Circuit
+from handrail.core.http_connection import ConnectionBroken, HttpConnection, Response
+from handrail.core.http_pool import HttpPool, Origin
 from handrail.core.outcomes import (
     MAX_ANSWER_BYTES,
     CallFailed,
@@ -48,16 +48,25 @@ __all__ = [
 ]
 
 CONNECT_SECONDS = 10.0
-# Shorter than the idle time of usual servers (Node and uvicorn 5 s): a POST on a connection that
-# the server is just closing would end as unknown.
-KEEP_ALIVE_SECONDS = 4.0
 CALLS_AT_ONCE = 16
 _to_json = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
-_HEADERS = {
-    "Accept": "application/json",
-    "Accept-Encoding": "identity",  # a size limit on compressed bytes would be none
-    "User-Agent": "Handrail/0.1",
-}
+# A size limit on compressed bytes would be none: nothing is asked for but the plain body.
+_HEADERS = "Accept: application/json\r\nAccept-Encoding: identity\r\nUser-Agent: Handrail/0.1"
+_OURS = frozenset(
+    (
+        "accept",
+        "accept-encoding",
+        "connection",
+        "content-length",
+        "content-type",
+        "host",
+        "transfer-encoding",
+        "user-agent",
+    )
+)
+# Without HEAD and CONNECT, whose responses are read in other ways (RFC 9112, 6.3, 1 and 2).
+_METHODS = frozenset(("GET", "POST", "PUT", "PATCH", "DELETE"))
+_SENT_AGAIN = frozenset(("GET", "PUT", "DELETE"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,70 +150,34 @@ class OutboundPool:
         """Close the connections of the running event loop; the pool can be used again."""
         state = self._loops.pop(asyncio.get_running_loop(), None)
         if state is not None:
-            await state.session.close()
+            await state.connections.close()
 
 
 class _LoopState:
-    """The session of one event loop and the free places of each provider in it."""
+    """The connections of one event loop and the free places of each provider in it."""
 
     def __init__(self, pool: OutboundPool) -> None:
         self.places: dict[str, asyncio.Semaphore] = {}
-        self.session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                resolver=_CheckedResolver(pool.addresses),
-                limit=0,  # places are counted per provider
-                keepalive_timeout=KEEP_ALIVE_SECONDS,
-            ),
-            timeout=aiohttp.ClientTimeout(
-                total=pool.total_seconds, connect=min(CONNECT_SECONDS, pool.total_seconds / 2)
-            ),
-            headers=_HEADERS,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
-            trust_env=False,
-        )
+        self.connections = HttpPool(pool.addresses, body_limit=MAX_ANSWER_BYTES)
 
 
-class _CheckedResolver(aiohttp.ThreadedResolver):
-    """Resolves a name at each new connection and passes on only what may be reached.
+@dataclass(frozen=True, slots=True)
+class _Base:
+    """A checked base address: where to connect, its path without slash at the end, its headers."""
 
-    The connection is made to the address checked here: a name that changes its mind gains nothing.
-    """
-
-    def __init__(self, addresses: AddressPolicy) -> None:
-        super().__init__()
-        self._addresses = addresses
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
-    ) -> list[ResolveResult]:
-        found = await super().resolve(host, port, family)
-        admitted = [
-            each
-            for each in found
-            if self._addresses.admits(host=host, port=port, address=each["host"])
-        ]
-        if not admitted:
-            raise AddressRefused(f"{host} does not lead to a public address")
-        return admitted
+    origin: Origin
+    path: str
+    headers: str
 
 
 @dataclass(slots=True)
 class _Request:
-    method: str
-    url: URL
-    headers: Mapping[str, str]
-    data: bytes | None
+    """One request as it goes over the wire, and what may be done when it breaks."""
+
+    origin: Origin
+    data: bytes
     harmless: bool
-
-
-@dataclass(slots=True)
-class _Received:
-    """What came back; `body` None: more than we read."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes | None
+    sent_again: bool
 
 
 class OutboundClient:
@@ -222,7 +195,7 @@ class OutboundClient:
         self._provider = provider
         self._circuit = pool.circuit(provider)
         self._given_url = base_url
-        self._base_url = ""  # set when checked
+        self._base: _Base | None = None  # set when checked
         self._secrets = secrets
         self._calls_at_once = calls_at_once
 
@@ -248,14 +221,17 @@ class OutboundClient:
             OutcomeUnknown: it may have: time-out, dropped, other 5xx, 2xx that is no JSON.
             NeedsPerson: refused: other 4xx, redirect, an address that may not be reached.
         """
-        url = self._check_address() + path + (f"?{urlencode(query)}" if query else "")
-        data = None if body is None else _to_json(body).encode()
-        if data is not None:
-            headers = {**headers, "Content-Type": "application/json"}
+        base = self._base or self._check_address()
         harmless = method == "GET" if harmless is None else harmless
-        received = await self._call(
-            _Request(method, URL(url, encoded=True), headers, data, harmless)
-        )
+        content = None if body is None else _to_json(body).encode()
+        target = base.path + path + (f"?{urlencode(query)}" if query else "")
+        try:
+            data = _write_request(base, method, target, headers, content)
+        except ValueError:
+            raise NeedsPerson(
+                "configuration", "the provider's address or credentials are no text to send"
+            ) from None
+        received = await self._call(_Request(base.origin, data, harmless, method in _SENT_AGAIN))
         if 200 <= received.status < 300:
             return Answer(received.status, read_answer(received.body, harmless=harmless))
         if received.status in accept:
@@ -264,20 +240,23 @@ class OutboundClient:
             )
         raise self._blame(received, harmless=harmless)
 
-    def _check_address(self) -> str:
-        """Return the base address without slash at its end; checked once per client."""
-        if not self._base_url:
-            try:
-                url = URL(self._given_url)
-                self._pool.addresses.check_url(url)
-            except AddressRefused as error:
-                raise NeedsPerson("address", str(error)) from None
-            except ValueError:
-                raise NeedsPerson("address", "the address is not a URL") from None
-            self._base_url = str(url).rstrip("/")
-        return self._base_url
+    def _check_address(self) -> _Base:
+        """Check the base address and take it apart; once per client."""
+        try:
+            url = URL(self._given_url)
+            self._pool.addresses.check_url(url)
+        except AddressRefused as error:
+            raise NeedsPerson("address", str(error)) from None
+        except ValueError:
+            raise NeedsPerson("address", "the address is not a URL") from None
+        self._base = _Base(
+            Origin(url.raw_host or "", url.port or 0, url.scheme == "https"),
+            url.raw_path.rstrip("/"),
+            f"Host: {url.host_port_subcomponent}\r\n{_HEADERS}",
+        )
+        return self._base
 
-    async def _call(self, request: _Request) -> _Received:
+    async def _call(self, request: _Request) -> Response:
         """Take a free place, ask the circuit, make the call, tell the circuit how it went."""
         state = self._pool.loop_state()
         places = state.places.get(self._provider)
@@ -288,14 +267,14 @@ class OutboundClient:
             given = self._circuit.enter()
             if given is None:
                 raise self._blame_circuit()
-            outcome: _Received | CallFailed | None = None
+            outcome: Response | CallFailed | None = None
             try:
-                outcome = await _exchange(state.session, request)
+                outcome = await _exchange(state.connections, request, self._pool.total_seconds)
             finally:
                 self._circuit.leave(given, failed=_tell_failure(outcome))
         finally:
             places.release()
-        # Raised here, where no error of the library (with its headers) is in the context.
+        # Raised here, where no error of the connection is in the context.
         if isinstance(outcome, CallFailed):
             raise outcome
         return outcome
@@ -316,8 +295,13 @@ class OutboundClient:
             f"the partner is left alone for {seconds:.0f} s", after_seconds=seconds, outage=True
         )
 
-    def _blame(self, received: _Received, *, harmless: bool) -> CallFailed:
-        after_seconds = read_retry_after(received.headers, now=datetime.now(UTC))
+    def _blame(self, received: Response, *, harmless: bool) -> CallFailed:
+        found = received.headers
+        times = {
+            name: found.get(name.lower().encode(), b"").decode("latin-1")
+            for name in ("Retry-After", "Date")
+        }
+        after_seconds = read_retry_after(times, now=datetime.now(UTC))
         if after_seconds is not None and received.status in (429, 503):
             self._circuit.pause(after_seconds)
         return blame_status(
@@ -327,64 +311,106 @@ class OutboundClient:
             harmless=harmless,
         )
 
-    def _read_words(self, received: _Received) -> str:
+    def _read_words(self, received: Response) -> str:
         return say(received.status, read_words(received.body or b"", secrets=self._secrets))
 
 
-async def _exchange(session: aiohttp.ClientSession, request: _Request) -> _Received | CallFailed:
-    """Send one request and read its answer; what breaks on the way is returned as our error."""
-    try:
-        async with session.request(
-            request.method,
-            request.url,
-            headers=request.headers,
-            data=request.data,
-            allow_redirects=False,
-        ) as response:
-            body = await _read_body(response)
-            return _Received(response.status, response.headers, body)
-    except (aiohttp.ClientError, OSError, ValueError) as error:  # a TimeoutError is an OSError
-        return _blame_broken(error, harmless=request.harmless, total=session.timeout.total)
+def _write_request(
+    base: _Base, method: str, target: str, headers: Mapping[str, str], content: bytes | None
+) -> bytes:
+    """A request in the form of RFC 9112, 3 to 6.
 
-
-def _blame_broken(error: Exception, *, harmless: bool, total: float | None) -> CallFailed:
-    """Tell what a library's error means: before anything was sent, or after.
-
-    A partner that did not answer within `total` seconds gets as many more before anybody looks.
+    Raises:
+        ValueError: a part of it is no text to send, or would be read as more than that part.
     """
-    match error:
-        case aiohttp.ClientConnectorError(os_error=AddressRefused() as refused):
-            return NeedsPerson("address", str(refused))
-        case aiohttp.ClientConnectorError():
-            return RetryLater(f"no connection to the partner: {error.os_error}", outage=True)
-        case aiohttp.ConnectionTimeoutError():
-            return RetryLater("no connection to the partner in time", outage=True)
-        case TimeoutError():
+    if method not in _METHODS:
+        raise ValueError("not a method of ours")
+    # As the adapters write it: begins with a slash, percent-encoded (RFC 9112, 3.2.1).
+    if not target.startswith("/"):
+        target = "/" + target
+    if not (target.isascii() and target.isprintable()) or " " in target or "#" in target:
+        raise ValueError("the path is not percent-encoded")
+    lines = [f"{method} {target} HTTP/1.1", base.headers]
+    for name, value in headers.items():
+        _check_header_name(name)
+        lines.append(f"{name}: {value}")
+    if content is not None:
+        lines.append("Content-Type: application/json")
+    if content is not None or method != "GET":  # RFC 9110, 8.6
+        lines.append(f"Content-Length: {len(content or b'')}")
+    head = "\r\n".join(lines)
+    # Line ends of ours alone: none, and no NUL, has come in with a value (RFC 9110, 5.5).
+    ends = len(lines) + base.headers.count("\n") - 1
+    if head.count("\n") != ends or head.count("\r") != ends or "\0" in head:
+        raise ValueError("a header has a line break")
+    return f"{head}\r\n\r\n".encode() + (content or b"")
+
+
+@lru_cache(maxsize=256)
+def _check_header_name(name: str) -> None:
+    """Raise ValueError for what is no header name (RFC 9110, 5.1), or the name of one of ours."""
+    plain = name.translate(_TOKEN_MARKS)
+    if not (name.isascii() and (plain.isalnum() or (name and not plain))):
+        raise ValueError("not a header name")
+    if name.lower() in _OURS:
+        raise ValueError("a header that the client writes itself")
+
+
+_TOKEN_MARKS = str.maketrans("", "", "!#$%&'*+-.^_`|~")
+
+
+async def _exchange(
+    connections: HttpPool, request: _Request, total_seconds: float
+) -> Response | CallFailed:
+    """Send one request and read its answer; what breaks on the way is returned as our error.
+
+    A partner that did not answer within `total_seconds` gets as many more before anybody looks.
+    """
+    deadline = asyncio.get_running_loop().time() + total_seconds
+    connection = connections.take_idle(request.origin)
+    sent = False
+    while True:
+        if connection is None:
+            made = await _connect(connections, request.origin, total_seconds)
+            if isinstance(made, CallFailed):
+                return _blame_broken("it was closed, and no other made", request) if sent else made
+            connection = made
+        try:
+            return await connection.exchange(request.data, deadline=deadline)
+        except TimeoutError:
             return blame_unknown(
-                "the partner did not answer in time", harmless=harmless, after_seconds=total
+                "the partner did not answer in time",
+                harmless=request.harmless,
+                after_seconds=total_seconds,
             )
-        case ValueError():  # raised before sending: a line break in a header, a host like 127.1
-            return NeedsPerson(
-                "configuration", "the provider's address or credentials are no text to send"
-            )
-        case _:
-            broken = f"the connection to the partner broke ({type(error).__name__})"
-            return blame_unknown(broken, harmless=harmless)
+        except ConnectionBroken as broken:
+            if sent or not (broken.unanswered and request.sent_again):
+                return _blame_broken(str(broken), request)
+        connection, sent = None, True
 
 
-async def _read_body(response: aiohttp.ClientResponse) -> bytes | None:
-    """The body, or None when it is longer than we read; its Content-Length is not believed."""
-    body = bytearray()
-    async for chunk in response.content.iter_any():
-        body += chunk
-        if len(body) > MAX_ANSWER_BYTES:
-            response.close()
-            return None
-    return bytes(body)
+def _blame_broken(how: str, request: _Request) -> CallFailed:
+    return blame_unknown(f"the connection to the partner broke: {how}", harmless=request.harmless)
 
 
-def _tell_failure(outcome: _Received | CallFailed | None) -> bool | None:
+async def _connect(
+    connections: HttpPool, origin: Origin, total_seconds: float
+) -> HttpConnection | CallFailed:
+    """Make a new connection; where there is none, nothing was sent."""
+    try:
+        return await connections.connect(origin, seconds=min(CONNECT_SECONDS, total_seconds / 2))
+    except AddressRefused as refused:
+        return NeedsPerson("address", str(refused))
+    except TimeoutError:
+        return RetryLater("no connection to the partner in time", outage=True)
+    except OSError as error:
+        return RetryLater(f"no connection to the partner: {error}", outage=True)
+    except ValueError:  # no name, such as one with a part of more than 63 letters
+        return NeedsPerson("address", "the host of the address is no name")
+
+
+def _tell_failure(outcome: Response | CallFailed | None) -> bool | None:
     """Whether this speaks of a partner that is away; None when it says neither (cancelled, 429)."""
-    if isinstance(outcome, _Received):
+    if isinstance(outcome, Response):
         return None if outcome.status in (425, 429) else outcome.status in (500, 502, 503, 504)
     return True if isinstance(outcome, RetryLater | OutcomeUnknown) else None
