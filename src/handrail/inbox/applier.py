@@ -44,9 +44,19 @@ Handle = Callable[[Handler, Sequence[ParsedEvent]], Sequence[Settlement]]
 class Applier:
     """Applies events over one connection at a time, which it has for itself."""
 
-    def __init__(self, *, waiting: timedelta, batch: int = BATCH) -> None:
-        """An event waits for its enrollment at most `waiting`; `batch` events at a time."""
+    def __init__(
+        self,
+        *,
+        waiting: timedelta,
+        batch: int = BATCH,
+        on_backlog: Callable[[], object] = lambda: None,
+    ) -> None:
+        """An event waits for its enrollment at most `waiting`; `batch` events at a time.
+
+        `on_backlog` is called as soon as a batch is as large as it may be: there is probably more.
+        """
         self._waiting = waiting
+        self._on_backlog = on_backlog
         self._batch = batch
         self._limit = batch
         self._rhythm = POLL_SECONDS
@@ -55,8 +65,6 @@ class Applier:
         self._looked_back_at = float("-inf")
         self._at_work: Sequence[Claimed] = ()
         self._connection: Connection
-        self.has_backlog = False
-        """The last batch was as large as it may be: there is probably more."""
 
     def use(self, connection: Connection) -> None:
         """Work over this connection from now on: in autocommit mode, as handrail_worker."""
@@ -79,9 +87,7 @@ class Applier:
 
     def apply_batch(self) -> bool:
         """Apply one batch; tell if there was anything."""
-        limit = self._limit
         claimed, settlements = self._apply_batch()
-        self.has_backlog = len(claimed) >= limit
         waiting = {each.id for each in settlements if each.status == "waiting"}
         parked = [each.id for each in claimed if each.is_first_look and each.id in waiting]
         if parked:
@@ -129,6 +135,8 @@ class Applier:
         claimed = claims.claim_due(self._connection, since=self._since, limit=self._limit)
         if claimed:
             self._since = claimed[0].due_at - LATE
+        if len(claimed) >= self._limit:
+            self._on_backlog()
         return claimed
 
     def _decide(self, claimed: Sequence[Claimed], handle: Handle) -> list[Settlement]:

@@ -46,14 +46,12 @@ def run_applier(stop: threading.Event, *, until_idle: bool = False) -> None:
 
 def _lead(stop: threading.Event, backlog: threading.Event, *, until_idle: bool) -> None:
     """Apply what is due, look after what waits, sleep until something comes."""
-    lane = _make_lane()
+    lane = _make_lane(backlog.set)
 
     def work(connection: Connection) -> None:
         connection.execute("listen handrail_inbox")
         while not stop.is_set():
             busy = lane.apply_due()
-            if lane.has_backlog:
-                backlog.set()
             if not busy and until_idle:
                 stop.set()
             elif not busy:
@@ -65,7 +63,7 @@ def _lead(stop: threading.Event, backlog: threading.Event, *, until_idle: bool) 
 
 def _help(stop: threading.Event, backlog: threading.Event) -> None:
     """Apply batches from when there is a backlog until nothing is due."""
-    lane = _make_lane()
+    lane = _make_lane(lambda: None)
 
     def work(_: Connection) -> None:
         while not stop.is_set() and lane.apply_batch():
@@ -82,8 +80,9 @@ def _help(stop: threading.Event, backlog: threading.Event) -> None:
         raise
 
 
-def _make_lane() -> Applier:
-    return Applier(waiting=timedelta(hours=settings.HANDRAIL_WAITING_HOURS))
+def _make_lane(on_backlog: Callable[[], object]) -> Applier:
+    waiting = timedelta(hours=settings.HANDRAIL_WAITING_HOURS)
+    return Applier(waiting=waiting, on_backlog=on_backlog)
 
 
 def _work(lane: Applier, work: Callable[[Connection], None], stop: threading.Event) -> None:
