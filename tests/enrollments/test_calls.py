@@ -355,6 +355,15 @@ def test_entering_an_id_that_is_taken_is_refused(world: World, school: School) -
         world.call("enter_partner_id", school.call.intent, " ", "")
 
 
+def test_entering_an_account_of_somebody_else_is_refused(world: World, school: School) -> None:
+    world.enroll(world.learner(school.organization), school.program)
+    (account,) = world.claim()
+    world.record(account, "needs_person", **UNDECIDABLE)
+
+    with pytest.raises(psycopg.Error, match="already belongs to somebody"):
+        world.call("enter_partner_id", account.intent, "ada-1", "")
+
+
 def test_marking_the_step_settles_the_call(world: World, school: School) -> None:
     school.record("needs_person", **REFUSED)
     world.on_step("complete_step", school.enrollment, school.course, now().date(), "paper seen")

@@ -168,6 +168,15 @@ def test_n_of_m_counts_completions_and_waivers(world: World) -> None:
     ) == ["not_chosen", "equivalent_course"]
 
 
+def test_a_waived_elective_is_taken(world: World) -> None:
+    choice = Choice(world, choose=2)
+    choice.do("skip_step", choice.a, "equivalent_course", "took it elsewhere")
+    choice.choose(choice.b)
+
+    with pytest.raises(psycopg.Error, match="Enough electives are chosen"):
+        choice.choose(choice.c)
+
+
 def test_what_is_not_chosen_leaves_its_run(world: World) -> None:
     choice = Choice(world, choose=2)
     choice.complete(choice.first)

@@ -295,6 +295,18 @@ def test_a_requirement_met_too_late_goes_to_a_person(world: World, school: Schoo
     assert world.value("select met_at is not null from enrollment_requirements")
 
 
+def test_a_requirement_met_after_the_transfer_goes_to_a_person(
+    world: World, school: School
+) -> None:
+    enrollment = world.create(school.ada, school.program)
+    other = world.program(school.organization, school.first)
+    world.call("transfer_enrollment", enrollment.id, other.id, "suits her better")
+    world.approve(enrollment)
+
+    assert see(world, enrollment) == "transferred: pending, pending"
+    assert see_attention(world) == ["late_requirement"]
+
+
 # Undoing a withdrawal.
 
 
