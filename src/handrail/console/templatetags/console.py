@@ -1,5 +1,6 @@
 """What only the templates of the console need."""
 
+import re
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, Final
@@ -26,6 +27,12 @@ FUNDING: Final = {
 def message_kind(kinds: str) -> str:
     """What a message says, in words; it can say several things."""
     return ", ".join(MESSAGE_KINDS.get(each, each) for each in kinds.split())
+
+
+@register.filter
+def tell_refusal(cause: str) -> str:
+    """Why something needs a person; a partner's own words are told as such, its status in brackets."""
+    return re.sub(r"^(4\d\d): ", r"The partner refused (\1): ", cause)
 
 
 @register.filter
