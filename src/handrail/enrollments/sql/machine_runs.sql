@@ -136,7 +136,7 @@ begin
   where id = p_run;
   if v_run.external_enrollment_id is not null or p_maybe_there then
     perform open_attention(v_run.organization_id, 'partner_not_told', p_run,
-      'Canceled here, but the partner was not told: it offers no way to leave a course. Tell the partner, then dismiss this.',
+      'Canceled here, but the partner was not told: it offers no way to leave a course. Tell the partner, then take this off the list.',
       '{}', (select enrollment_id from steps_of_run(p_run) limit 1), v_run.provider_id);
   end if;
   perform request_waiting_runs(array[v_run.partner_account_id]);
