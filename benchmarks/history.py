@@ -96,16 +96,24 @@ def fill(reader: Connection, writer: Connection, school: School, *, until: int) 
     _describe_school(writer, school)
     writer.execute(sql.SQL("drop table if exists history"))
     writer.execute(sql.SQL(_IDS).format(), [there + 1, until])
+    writer.execute("set maintenance_work_mem = '1GB'")
     for table, columns, select in _TABLES:
+        _leave_indexes(writer, table)
         source = f"copy (select {select.format(each_step=_EACH_STEP)}) to stdout"
         target = f"copy {table} ({columns}) from stdin"
         with reader.cursor().copy(source) as past, writer.cursor().copy(target) as into:
             for block in past:
                 into.write(block)
+        writer.execute(f"reindex table {table}")
     writer.execute("drop table history, bench_school, bench_steps")
     writer.execute("reset session_replication_role")
     writer.execute("vacuum analyze")
     writer.execute("checkpoint")
+
+
+def _leave_indexes(writer: Connection, table: str) -> None:
+    """Let rows come without entries in the table's indexes, until they are made anew by reindex."""
+    writer.execute("update pg_index set indisready = false where indrelid = %s::regclass", [table])
 
 
 def _describe_school(writer: Connection, school: School) -> None:
