@@ -290,7 +290,7 @@ class Person:
             for step in enrollment.steps.values():
                 for run in runs:
                     before_its_turn = step.status == "pending" and step.is_asked_for
-                    if run.course == step.course and run.is_done and before_its_turn:
+                    if run.course == step.course and before_its_turn and self._is_equivalent(run):
                         step.run = step.run if step.demands_new_run else run
         self._settle(*self.enrollments)
 

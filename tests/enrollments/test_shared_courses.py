@@ -7,6 +7,8 @@ import pytest
 from tests.enrollments.look import see, see_attention, see_calls, see_changes, see_runs
 from tests.factories import Course, Enrollment, Learner, Organization, World, now
 
+CERTIFICATE = {"external_id": "c-1", "number": "N 1"}
+
 
 class School:
     """Two programs of one person: `shared` then `a`, and `shared` then `b`."""
@@ -172,6 +174,38 @@ def test_an_early_completion_counts_for_every_program(world: World, school: Scho
 
     assert see(world, first) == "active: in_progress, completed"
     assert see(world, second) == "active: in_progress, completed"
+
+
+def test_a_late_certificate_of_an_expired_course_completes_nothing(world: World) -> None:
+    school = School(world, valid_months=12)
+    school.enroll(school.shared)
+    world.answer_calls()
+    at = now() - timedelta(days=400)
+    world.report("course.completed", school.ada, school.shared, occurred_at=at)
+    second = school.enroll(school.b, school.shared)
+    world.answer_calls()
+
+    for kind in ("certificate.issued", "course.completed"):
+        world.report(kind, school.ada, school.shared, occurred_at=at, certificate=CERTIFICATE)
+
+    assert see(world, second) == "active: in_progress, pending"
+    assert world.column("select number from partner_certificates") == ["N 1"]
+
+
+def test_a_late_certificate_of_a_reopened_course_completes_nothing(
+    world: World, school: School
+) -> None:
+    first = school.enroll(school.shared)
+    world.answer_calls()
+    world.complete(first, school.shared)
+    late = world.event("certificate.issued", school.ada, school.shared, certificate=CERTIFICATE)
+    world.on_step("reopen_step", first, school.shared, "not hers")
+    second = school.enroll(school.b, school.shared)
+    world.answer_calls()
+
+    assert [each.outcome for each in world.apply(late)] == ["applied"]
+
+    assert see(world, second) == "active: in_progress, pending"
 
 
 def test_reopening_in_one_program_leaves_the_other(world: World, school: School) -> None:

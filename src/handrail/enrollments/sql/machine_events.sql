@@ -295,12 +295,19 @@ begin
         where not by_external and external_enrollment_id <> '' group by provider_id) as known;
 
   if v_early then
-    -- Done before its turn: a step that would start later takes the completion over.
+    -- Done before its turn: a step that would start later takes the completion over, if it would count at the
+    -- start too (place_steps): a late certificate of a course that expired, or was reopened since, completes nothing.
     update enrollment_steps s
     set partner_enrollment_id = r.id, updated_at = now()
     from partner_lms_enrollments r
+    join partner_lms_courses c on c.id = r.course_id
     join enrollments e on e.organization_id = r.organization_id and e.learner_id = r.learner_id
     where r.id = any (v_runs) and r.status = 'completed' and r.revoked_at is null
+      and (c.valid_months is null or r.completed_at + make_interval(months => c.valid_months) > now())
+      and not exists (
+        select from partner_lms_enrollments later
+        where later.partner_account_id = r.partner_account_id and later.course_id = r.course_id and later.run > r.run
+          and later.counts_from is not null)
       and s.enrollment_id = e.id and s.course_id = r.course_id and s.status = 'pending'
       and (s.required or s.chosen_at is not null) and not s.demands_new_run
       and s.partner_enrollment_id is distinct from r.id;
