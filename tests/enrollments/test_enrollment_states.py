@@ -357,6 +357,7 @@ def test_a_requirement_met_while_withdrawn_stays_met(world: World, school: Schoo
     world.call("undo_withdrawal", enrollment.id, "came back")
 
     assert see(world, enrollment) == "active: in_progress, pending"
+    assert see_attention(world) == []
 
 
 def test_no_undoing_beside_another_live_enrollment(world: World, school: School) -> None:

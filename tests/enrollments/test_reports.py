@@ -379,6 +379,48 @@ def test_a_completion_taken_back_and_given_again_stands(world: World, provisione
     assert see_runs(world, provisioned.ada, provisioned.first) == ["completed"]
 
 
+def test_a_completion_given_again_leaves_nothing_to_decide(
+    world: World, provisioned: School
+) -> None:
+    provisioned.report("course.completed")
+    provisioned.report("completion.revoked")
+    assert see_attention(world) == ["completion_revoked"]
+
+    provisioned.report("course.completed")
+
+    assert see_attention(world) == []
+    assert provisioned.see() == "active: completed, in_progress"
+
+
+def test_a_step_opened_again_leaves_nothing_to_decide(world: World, provisioned: School) -> None:
+    provisioned.report("course.completed")
+    other = world.enroll(
+        provisioned.ada, world.program(provisioned.organization, provisioned.first)
+    )
+    provisioned.report("completion.revoked")
+
+    world.on_step("reopen_step", provisioned.enrollment, provisioned.first, "taken back")
+    assert see_attention(world) == ["completion_revoked"]  # The other program counts on it too.
+    world.on_step("reopen_step", other, provisioned.first, "taken back")
+
+    assert see_attention(world) == []
+
+
+@pytest.mark.parametrize("report", ["enrollment.ended", "course.completed", "course.failed"])
+def test_a_partner_that_was_told_after_all_leaves_nothing_to_do(world: World, report: str) -> None:
+    organization = world.organization()
+    course = world.course(world.provider(organization, unenroll=False))
+    ada = world.learner(organization)
+    enrollment = world.enroll(ada, world.program(organization, course))
+    world.answer_calls()
+    world.call("withdraw_enrollment", enrollment.id, "moved away")
+    assert see_attention(world) == ["partner_not_told"]
+
+    world.report(report, ada, course)
+
+    assert see_attention(world) == []
+
+
 def test_an_enrollment_ended_by_the_partner_needs_a_person(
     world: World, provisioned: School
 ) -> None:

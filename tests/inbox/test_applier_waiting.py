@@ -48,6 +48,33 @@ def test_an_event_waits_until_it_is_woken(
     assert read_status(world, other)[0] == "waiting"
 
 
+def test_what_a_person_was_asked_about_for_waiting_too_long_is_woken_too(
+    world: World, milady: Endpoint, machine: Machine, applier: Applier, database: Database
+) -> None:
+    known: set[str] = set()
+    make_matching(machine, known)
+    event = world.store(milady, {"id": "enr-1"}, age=timedelta(hours=25))
+    other = world.store(
+        milady, {"id": "enr-1"}, status="needs_attention", match_external_id="enr-1"
+    )
+    apply_all(applier)
+    assert read_status(world, event) == (
+        "needs_attention",
+        "it waited long enough: no enrollment",
+    )
+    is_open = "select subject_id from attention_items where resolved_at is null"
+    assert world.rows(is_open) == [(event,)]
+
+    known.add("enr-1")
+    with database.connect("worker") as worker:
+        worker.execute("select wake_waiting_events(%s, %s)", [milady.provider_id, ["enr-1"]])
+    apply_all(applier)
+
+    assert read_status(world, event)[0] == "applied"
+    assert world.rows(is_open) == []
+    assert read_status(world, other) == ("needs_attention", "because")
+
+
 def test_an_event_that_is_parked_is_looked_at_again_at_once(
     world: World, milady: Endpoint, machine: Machine, applier: Applier
 ) -> None:

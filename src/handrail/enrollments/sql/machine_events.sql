@@ -93,7 +93,7 @@ language plpgsql as $$
 begin
   return query
   with decided as (
-    select e.*, r.organization_id, r.learner_id as run_learner, r.status as old_status,
+    select e.*, r.organization_id, r.learner_id as run_learner, r.status as old_status, r.revoked_at is not null as was_revoked,
       r.external_enrollment_id is null and e.external_enrollment_id <> '' as brings_id,
       -- What the run's status rests on stays its cause, whatever else is reported.
       case r.status when 'completed' then e.kind = 'course.completed' or e.kind = 'course.failed' and r.revoked_at is not null
@@ -157,11 +157,12 @@ begin
       and s.progress is distinct from d.percent
   )
   select d.ref, case when d.why_not is not null then 'ignored' else 'applied' end, coalesce(d.why_not, ''),
-         d.why_not is null and (
+         d.kind = 'enrollment.ended' and d.old_status = 'cancelled' or d.why_not is null and (
            d.kind in ('enrollment.ended', 'completion.revoked')
            or d.kind = 'course.failed' and d.old_status = 'completed'
+           or d.kind = 'course.completed' and d.was_revoked
            or d.kind in ('course.completed', 'course.failed')
-              and d.old_status in ('requested', 'provisioning', 'needs_attention', 'cancelling')
+              and d.old_status in ('requested', 'provisioning', 'needs_attention', 'cancelling', 'cancelled')
            or d.brings_id and d.old_status = 'needs_attention')
   from decided d;
 end
@@ -201,6 +202,7 @@ begin
           'The partner ended this enrollment before it was completed.', '{}', v_enrollment, v_run.provider_id);
       when v_event.kind = 'enrollment.ended' and v_run.status = 'cancelled' then
         perform take_back_calls(v_run.id, 'unenroll', true, 'the partner ended the enrollment');
+        perform close_attention('partner_not_told', v_run.id, 'the partner ended the enrollment');
         perform request_waiting_runs(array[v_run.partner_account_id]);
       when v_event.kind = 'completion.revoked'
            or v_event.kind = 'course.failed' and v_run.status = 'completed'
@@ -209,7 +211,11 @@ begin
           'The partner took a completion back' || coalesce(': ' || nullif(rtrim(v_event.reason, '. '), ''), '')
           || '. Reopen the step or keep the completion.', '{}', v_enrollment, v_run.provider_id);
       when v_event.kind in ('course.completed', 'course.failed') then
-        perform close_attention('run', v_run.id, 'the partner reported a result');
+        perform close_attention(kind, v_run.id, 'the partner reported a result')
+        from unnest(array['run', 'partner_not_told']) as kind;
+        if v_event.kind = 'course.completed' then
+          perform close_attention('completion_revoked', v_run.id, 'completed again');
+        end if;
         -- Done before we asked for it, or left too late: what was not sent yet need not be sent.
         perform take_back_calls(v_run.id, 'enroll', v_run.external_enrollment_id is not null, 'the partner reported a result');
         perform take_back_calls(v_run.id, 'unenroll', true, 'the partner reported a result');

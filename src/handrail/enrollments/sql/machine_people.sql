@@ -410,6 +410,9 @@ begin
   end if;
   perform reopen_around(v_step, p_reason);
   perform start_steps(array[p_step], null, v_cause, true);
+  if not exists (select from steps_of_run(v_step.partner_enrollment_id) where status = 'completed') then
+    perform close_attention('completion_revoked', v_step.partner_enrollment_id, 'opened again: ' || p_reason);
+  end if;
   perform settle(array[v_step.enrollment_id], v_cause);
 end
 $$;
@@ -488,6 +491,7 @@ begin
   end if;
   perform refuse_second_live(v_enrollment);
   perform change_enrollment(v_enrollment, 'pending', cause_of_person(p_reason));
+  perform close_attention('late_requirement', p_enrollment, 'the withdrawal was undone');
   perform activate_enrollment(p_enrollment, cause_of_person(p_reason));
 end
 $$;

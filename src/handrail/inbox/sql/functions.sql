@@ -120,19 +120,26 @@ revoke all on function tell_about_webhooks() from public;
 grant execute on function tell_about_webhooks() to handrail_worker;
 
 -- Have waiting events looked at again: the partner's enrollment ids were just stored in this transaction.
--- Returns how many there were. What is parked while this runs is found by the applier's own second look.
+-- So are those that a person was asked about because they had waited too long (claims.py has these words): what
+-- they lacked is there now. Returns how many there were. What is parked while this runs is found by the applier's
+-- own second look.
 create or replace function wake_waiting_events(p_provider uuid, p_external_ids text[]) returns integer
 language plpgsql as $$
 declare
-  v_count integer;
+  v_woken uuid[];
 begin
-  update webhook_events set status = 'received', next_attempt_at = now()
-  where provider_id = p_provider and match_external_id = any (p_external_ids) and status = 'waiting';
-  get diagnostics v_count = row_count;
-  if v_count > 0 then
+  with woken as (
+    update webhook_events set status = 'received', next_attempt_at = now()
+    where provider_id = p_provider and match_external_id = any (p_external_ids)
+      and (status = 'waiting' or status = 'needs_attention' and reason like 'it waited long enough: %')
+    returning id
+  )
+  select array_agg(id) into v_woken from woken;
+  if v_woken is not null then
+    perform close_attention('webhook_event', id, 'its enrollment is known now') from unnest(v_woken) as id;
     perform pg_notify('handrail_inbox', '');
   end if;
-  return v_count;
+  return coalesce(cardinality(v_woken), 0);
 end
 $$;
 call grant_machine_function('wake_waiting_events(uuid, text[])', 'handrail_machine', 'handrail_worker');
