@@ -48,6 +48,18 @@ class Answer:
         return self.body.decode()
 
 
+# WCAG 2.2, 2.5.8: 24 px; a link within a sentence may be lower, a box counts with its label.
+_SMALL = """
+const isWithinSentence = e => e.tagName == 'A' && getComputedStyle(e).display == 'inline' &&
+  [...e.parentElement.childNodes].some(n => n.nodeType == 3 && n.textContent.trim().length > 3);
+return [...document.querySelectorAll('a, button, summary, select, textarea, input:not([type=hidden])')]
+  .filter(e => e.checkVisibility() && !e.matches('[type=checkbox], [type=radio], .usa-skipnav'))
+  .map(e => [e, e.getBoundingClientRect()])
+  .filter(([e, box]) => (box.height < 24 || box.width < 24) && !isWithinSentence(e))
+  .map(([e, box]) => `${e.innerText || e.name}, ${box.width} by ${box.height} px`);
+"""
+
+
 class Visitor:
     """Somebody who asks the site without a browser, keeping cookies as one does."""
 
@@ -202,13 +214,17 @@ class Browser:
         WebDriverWait(self.driver, seconds, ignored_exceptions=gone).until(lambda _: condition())
 
     def find_faults(self) -> list[str]:
-        """What is wrong with the page that is open: scrolls sideways, or the policy refused something."""
+        """What is wrong with the page that is open.
+
+        It scrolls sideways, the policy refused something, or a finger does not hit something.
+        """
         wide, shown = self.driver.execute_script(
             "return [document.documentElement.scrollWidth, window.innerWidth]"
         )
         entries = [str(entry["message"]) for entry in self.driver.get_log("browser")]  # type: ignore[no-untyped-call]
         faults = [entry for entry in entries if "404 (Not Found)" not in entry]
-        return faults + ([f"{self.path} is {wide} px wide on {shown}"] if wide > shown else [])
+        faults += [f"{self.path} is {wide} px wide on {shown}"] if wide > shown else []
+        return faults + [f"too small: {each}" for each in self.driver.execute_script(_SMALL)]
 
     def forget(self) -> None:
         """Sign out of everything, and come back to one window."""

@@ -142,7 +142,7 @@ def test_an_account_is_closed_to_guesses_after_five_wrong_ones(
     elsewhere = Client(REMOTE_ADDR="192.0.2.7")
     page = attempt(elsewhere, school.lena.email, PASSWORD)
 
-    assert "Too many failed login attempts" in page.one("div", class_="hr-error-summary").text
+    assert "Too many wrong attempts" in page.one("div", class_="hr-error-summary").text
     school.bob.sign_in(Client(REMOTE_ADDR="192.0.2.8"))
 
 
@@ -151,7 +151,7 @@ def test_an_address_of_the_network_is_closed_after_ten_wrong_ones(school: School
         attempt(Client(), f"nobody-{number}@example.org", WRONG)
     page = attempt(Client(), school.lena.email, PASSWORD)
 
-    assert "Too many failed login attempts" in page.one("div", class_="hr-error-summary").text
+    assert "Too many wrong attempts" in page.one("div", class_="hr-error-summary").text
     school.lena.sign_in(Client(REMOTE_ADDR="192.0.2.7"))
 
 
@@ -163,7 +163,7 @@ def test_a_forged_header_does_not_make_another_address(school: School) -> None:
         Client(headers={"X-Forwarded-For": "198.51.100.77"}), school.lena.email, PASSWORD
     )
 
-    assert "Too many failed login attempts" in page.one("div", class_="hr-error-summary").text
+    assert "Too many wrong attempts" in page.one("div", class_="hr-error-summary").text
 
 
 def test_right_passwords_do_not_count(school: School) -> None:

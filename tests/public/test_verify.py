@@ -87,9 +87,23 @@ def test_one_that_we_never_issued(school: School) -> None:
     assert page.one("h1").text == "We did not issue this certificate"
 
 
-@pytest.mark.parametrize("path", ["/verify/", "/verify/17", "/verify/../admin", "/verify/x.pdf"])
+@pytest.mark.parametrize("typed", ["17", "x.pdf", "00000000-0000-7000-8000-00000000000", "%00"])
+def test_one_that_was_typed_with_a_mistake(school: School, typed: str) -> None:
+    page = read(f"/verify/{typed}", 404)
+    assert page.one("h1").text == "We did not issue this certificate"
+    assert "check each letter" in page.one("main").text
+
+
+@pytest.mark.parametrize("path", ["/verify/", "/verify/../admin", "/verify/a/b"])
 def test_what_is_no_address_of_a_certificate(school: School, path: str) -> None:
-    read(path, 404)
+    assert read(path, 404).one("h1").text == "We did not find that page"
+
+
+def test_capitals_and_spaces_from_paper_do_no_harm(school: School, enrollment: Enrollment) -> None:
+    (credential,) = list_credentials(school)
+    answer = Client().get(f"/verify/{credential.upper()[:18]}%20{credential[18:]}%20")
+
+    assert (answer.status_code, answer.headers["Location"]) == (302, f"/verify/{credential}")
 
 
 def test_the_day_is_that_of_the_organization(school: School, enrollment: Enrollment) -> None:

@@ -135,6 +135,7 @@ ACCOUNT_EMAIL_VERIFICATION = "none"
 ACCOUNT_EMAIL_NOTIFICATIONS = True
 ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
 ACCOUNT_FORMS = {
+    "login": "handrail.people.forms.LoginForm",
     "reset_password": "handrail.people.forms.ResetPasswordForm",
     "user_token": "handrail.people.forms.UserTokenForm",
 }

@@ -19,6 +19,14 @@ _SECRETS = Place("mfa_authenticator", "", "data")
 class AccountAdapter(DefaultAccountAdapter):
     """Nobody signs up by himself yet: profiles are made by commands, and keep their address."""
 
+    error_messages = DefaultAccountAdapter.error_messages | {
+        "email_password_mismatch": "This email address and this password are not correct together. "
+        "Check both, or choose a new password.",
+        "too_many_login_attempts": "Too many wrong attempts. Wait 5 minutes, or choose a new password.",
+        "incorrect_password": "This is not your password. Type it once more.",
+        "incorrect_code": "This code is not correct, or it is too old. Enter the newest one.",
+    }
+
     def is_open_for_signup(self, request: HttpRequest) -> bool:
         """Answer no; the page then says whom to ask."""
         return False

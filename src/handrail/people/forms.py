@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from allauth.account.adapter import get_adapter
+from allauth.account.forms import LoginForm as AllauthLoginForm
 from allauth.account.forms import ResetPasswordForm as AllauthResetPasswordForm
 from allauth.account.forms import UserTokenForm as AllauthUserTokenForm
 from allauth.core import context
@@ -29,6 +30,14 @@ def read_as(profile_id: UUID) -> Iterator[None]:
     except ValidationError:
         set_identity(get_facts(context.request).identity)
         raise
+
+
+class LoginForm(AllauthLoginForm):
+    """Signs in with a password; says what its box does."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["remember"].label = "Keep me signed in on this device"
 
 
 class ResetPasswordForm(AllauthResetPasswordForm):

@@ -6,4 +6,5 @@ app_name = "public"
 urlpatterns = [
     path("", views.go_home, name="home"),
     path("verify/<uuid:credential_id>", views.verify, name="verify"),
+    path("verify/<str:typed>", views.verify_typed),
 ]

@@ -21,6 +21,16 @@ def go_home(request: HttpRequest) -> HttpResponseBase:
 
 
 @require_safe
+def verify_typed(request: HttpRequest, typed: str) -> HttpResponseBase:
+    """An address copied from paper: capitals and spaces do no harm, a missing letter is told."""
+    try:
+        credential_id = UUID("".join(typed.split()))
+    except ValueError:
+        return render(request, "public/verify.html", {"credential": None}, status=404)
+    return redirect("public:verify", credential_id)
+
+
+@require_safe
 def verify(request: HttpRequest, credential_id: UUID) -> HttpResponseBase:
     found = verify_credential(credential_id)
     status = 200 if found else 404

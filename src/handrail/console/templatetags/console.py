@@ -7,10 +7,13 @@ from typing import Any, Final
 
 from django import template
 from django.utils.html import format_html
+from django.utils.text import capfirst
 
 from handrail.enrollments.words import MESSAGE_KINDS
 
 register = template.Library()
+
+_END: Final = re.compile(r"[:.]\s+")
 
 FUNDING: Final = {
     "self_pay": "The learner",
@@ -33,6 +36,23 @@ def message_kind(kinds: str) -> str:
 def tell_refusal(cause: str) -> str:
     """Why something needs a person; a partner's own words are told as such, its status in brackets."""
     return re.sub(r"^(4\d\d): ", r"The partner refused (\1): ", cause)
+
+
+@register.filter
+def headline(cause: str) -> str:
+    """Why something needs a person, in short: up to the first colon or the end of the first sentence."""
+    return _split(cause)[0]
+
+
+@register.filter
+def detail(cause: str) -> str:
+    """What the headline leaves out of it; "" when nothing."""
+    return _split(cause)[1]
+
+
+def _split(cause: str) -> tuple[str, str]:
+    short, _, rest = _END.sub("\n", tell_refusal(cause), count=1).partition("\n")
+    return capfirst(short.removesuffix(".")), capfirst(rest)
 
 
 @register.filter
