@@ -60,7 +60,10 @@ with people as (
          a.id::text || b.course_id
   from accounts a join enrolled e on e.learner_id = a.learner_id
   join program_partner_lms b on b.program_version_id = %(version)s and b.provider_id = a.provider_id
-  returning id, learner_id, course_id
+  returning id, organization_id, provider_id, partner_account_id, learner_id, course_id
+), calls as (
+  insert into intents (organization_id, provider_id, kind, partner_account_id, partner_enrollment_id, status)
+  select organization_id, provider_id, 'enroll', partner_account_id, id, 'done' from runs
 ), steps as (
   insert into enrollment_steps (organization_id, enrollment_id, learner_id, program_step_id, provider_id, course_id,
                                 sequence_order, required, status, started_at, completed_at, partner_enrollment_id,

@@ -276,14 +276,48 @@ def test_a_report_before_any_run_is_kept_for_the_step(world: World, provisioned:
     second = provisioned.courses[1]
     assert see_runs(world, provisioned.ada, second) == []
     event = world.event("progress.updated", provisioned.ada, second, by="account", percent=20)
-    assert world.apply(event) == [APPLIED]
+    assert world.apply({**event, "external_enrollment_id": "e-2"}) == [APPLIED]
 
     provisioned.report("course.completed")
 
+    assert world.claim() == []
     assert see_runs(world, provisioned.ada, second) == ["active"]
     assert (
         world.value("select progress from enrollment_steps where course_id = %s", second.id) == 20
     )
+
+
+def test_a_report_before_its_turn_that_does_not_name_the_enrollment_has_its_id_asked_for(
+    world: World, provisioned: School
+) -> None:
+    _, second = provisioned.courses
+    event = world.event("progress.updated", provisioned.ada, second, by="account", percent=10)
+    assert [each.outcome for each in world.apply(event)] == ["applied"]
+    provisioned.report("course.completed")
+    assert see_runs(world, provisioned.ada, second) == ["provisioning"]
+
+    (call,) = world.claim()
+    assert (call.kind, call.course, call.uncertain) == ("enroll", second.code, True)
+    world.record(call, external_id="e-2")
+
+    assert see_runs(world, provisioned.ada, second) == ["active"]
+    world.report("course.completed", provisioned.ada, second, by="external")
+    assert provisioned.see() == "completed: completed, completed"
+
+
+def test_a_report_without_an_enrollment_id_needs_no_call_at_a_partner_with_links(
+    world: World,
+) -> None:
+    organization = world.organization()
+    first, second = world.courses(world.provider(organization, mode="link"), 2)
+    ada = world.learner(organization)
+    enrollment = world.enroll(ada, world.program(organization, first, second))
+    event = world.event("progress.updated", ada, second, learner_id=ada.id, by="account")
+    world.apply({**event, "percent": 10})
+    world.complete(enrollment, first)
+
+    assert see_runs(world, ada, second) == ["active"]
+    assert see_calls(world, ada) == []
 
 
 def test_a_failure_before_its_turn_stays_the_cause_whatever_else_is_reported(

@@ -96,6 +96,7 @@ def leave_and_come_back(world: World) -> None:
         story.do(function)
     waiting = world.create(world.learner(story.program.organization), story.program)
     world.call("withdraw_enrollment", waiting.id, WHY)
+    other = world.program(story.program.organization, story.first)
     for state in ("active", "suspended", "pending"):
         learner = world.learner(story.program.organization)
         enrollment = world.create(learner, story.program)
@@ -103,7 +104,19 @@ def leave_and_come_back(world: World) -> None:
             world.approve(enrollment)
         if state == "suspended":
             world.call("suspend_enrollment", enrollment.id, WHY)
-        world.call("transfer_enrollment", enrollment.id, story.program.id, WHY)
+        world.call("transfer_enrollment", enrollment.id, other.id, WHY)
+
+
+def report_before_its_turn_without_an_id(world: World) -> None:
+    """The run is there, its id is not: it is asked for when the step starts."""
+    for account_is_gone in (False, True):
+        story = Story(world, 0, 0).make_account()
+        second = story.courses[1]
+        early = world.event("progress.updated", story.ada, second, by="account", percent=5)
+        world.apply(early)
+        if account_is_gone:
+            story.answer("needs_person", cause="account_gone")
+        story.report("course.completed")
 
 
 def report_early_and_late(world: World) -> None:
@@ -239,6 +252,7 @@ ALL: tuple[Callable[[World], None], ...] = (
     complete_as_equivalent,
     leave_and_come_back,
     report_early_and_late,
+    report_before_its_turn_without_an_id,
     report_the_id,
     leave_runs,
     wait_for_the_run_before,

@@ -52,6 +52,27 @@ begin
 end
 $$;
 
+-- A partner spoke of these runs before their turn, and did not say its id of them: ask as after a call that was
+-- not answered, for the partner has made the enrollment.
+create or replace function ask_for_untold_runs(p_runs uuid[]) returns void language sql as $$
+  with untold as (
+    update partner_lms_enrollments r
+    set status = case when a.external_id is null then 'requested' else 'provisioning' end, updated_at = now()
+    from partner_accounts a, partner_lms_providers p
+    where r.id = any (p_runs) and (r.status = 'active') is true and r.external_enrollment_id is null
+      and a.id = r.partner_account_id and p.id = r.provider_id and p.mode <> 'link'
+    returning r.*
+  ), enrolling as (
+    insert into intents (organization_id, provider_id, kind, partner_account_id, partner_enrollment_id, status, uncertain)
+    select organization_id, provider_id, 'enroll', partner_account_id, id, 'unknown', true
+    from untold where status = 'provisioning'
+  )
+  insert into intents (organization_id, provider_id, kind, partner_account_id)
+  select distinct organization_id, provider_id, 'create_account', partner_account_id
+  from untold where status = 'requested'
+  on conflict do nothing
+$$;
+
 -- Leave the runs that no live enrollment wants any more. What was never sent is taken back; what may have
 -- reached the partner is answered first, then canceled; a partner that cannot be told goes on the list.
 create or replace function release_runs(p_runs uuid[]) returns void language plpgsql as $$

@@ -199,9 +199,11 @@ begin
     exit when make_runs(v_places, p_new_attempt);
   end loop;
   v_runs := array(select run_id from unnest(v_places)
-                  where same_id is null and not is_new and run_status in ('requested', 'provisioning', 'needs_attention'));
+                  where same_id is null and not is_new
+                    and run_status in ('requested', 'provisioning', 'active', 'needs_attention'));
   if v_runs <> '{}' then
     perform release_hold(v_runs);
+    perform ask_for_untold_runs(v_runs);
   end if;
   return v_places;
 end
