@@ -7,6 +7,7 @@ import pytest
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from tests.cast import Barbering, School
 from tests.core.html import Page
@@ -373,7 +374,7 @@ def test_a_partner_that_ended_the_enrollment(
     item = school.item("run", school.world.value("select id from partner_lms_enrollments"))
 
     assert list_offers(bob, item) == ["Mark completed", "Mark failed", "Waive", "Take off the list"]
-    settle(bob, item, "fail", note="stopped coming")
+    settle(bob, item, "fail", failed_on=f"{timezone.localdate()}", note="stopped coming")
     assert school.see(enrollment)["Barber Theory"] == "failed"
     assert list_entries(bob) == []
 

@@ -293,6 +293,7 @@ class MachineAgainstModel(RuleBasedStateMachine):
                 data,
                 "mark",
                 "fail_step",
+                now().date(),
                 REASON,
                 of=lambda s: s.status == "in_progress",
                 given=("course.failed",),

@@ -39,6 +39,10 @@ class School:
     def see(self) -> str:
         return see(self.world, self.enrollment)
 
+    def fail(self, day: date) -> None:
+        """Staff mark the first step failed on that day."""
+        self.world.on_step("fail_step", self.enrollment, self.first, day, "did not come")
+
 
 @pytest.fixture
 def school(world: World) -> School:
@@ -204,12 +208,26 @@ def test_staff_cannot_complete_in_the_future_nor_without_evidence(
 
 
 def test_staff_fail_a_step(world: World, school: School) -> None:
-    world.on_step("fail_step", school.enrollment, school.first, "did not come")
+    with pytest.raises(psycopg.Error, match="lies in the future"):
+        school.fail(today() + timedelta(days=2))
+
+    school.fail(today())
 
     assert school.see() == "active: failed, pending, pending"
     assert world.value("select error_message from enrollment_steps where status = 'failed'") == (
         "did not come"
     )
+
+
+def test_a_failure_is_of_the_day_that_staff_name(world: World, school: School) -> None:
+    """What the partner reports of the day after it is the newer fact."""
+    school.fail(today() - timedelta(days=3))
+
+    world.report(
+        "course.completed", school.ada, school.first, occurred_at=now() - timedelta(days=1)
+    )
+
+    assert school.see() == "active: completed, in_progress, pending"
 
 
 def test_a_failed_step_completes_when_the_same_run_reports_it_later(

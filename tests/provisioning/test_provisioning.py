@@ -288,7 +288,7 @@ def test_the_answer_of_an_older_run_is_not_taken_for_the_new_one(campus: Campus)
         campus.sandbox.control(
             "POST", f"enrollments/careersafe/{first['id']}/fail", {"reason": "late"}
         )
-        world.rows("select fail_step(%s, 'seen there')", world.get_step(enrollment))
+        world.rows("select fail_step(%s, current_date, 'seen there')", world.get_step(enrollment))
         campus.order_fault("careersafe", "enroll", "error_before")
         world.rows("select retry_step(%s, 'again')", world.get_step(enrollment))
         wait_until(lambda: is_active(world, enrollment))
@@ -304,7 +304,7 @@ def test_an_id_that_an_earlier_attempt_used_needs_a_person(campus: Campus) -> No
     with run_worker_here("provisioning"):
         enrollment = world.enroll(program)
         wait_until(lambda: is_active(world, enrollment))
-        world.rows("select fail_step(%s, 'seen there')", world.get_step(enrollment))
+        world.rows("select fail_step(%s, current_date, 'seen there')", world.get_step(enrollment))
         world.rows("select retry_step(%s, 'again')", world.get_step(enrollment))
         wait_until(world.list_attention)
         ((_, words),) = world.list_attention()

@@ -44,7 +44,7 @@ CALLS: Mapping[str, Call] = {
     "dismiss_attention": Call(lambda s: (s.item, REASON), STAFF),
     "dismiss_webhook_conflict": Call(lambda s: (s.conflict, REASON), STAFF),
     "enter_partner_id": Call(lambda s: (s.intent, "id-9", REASON), STAFF),
-    "fail_step": Call(lambda s: (s.step(s.under_way, s.first), REASON), STAFF),
+    "fail_step": Call(lambda s: (s.step(s.under_way, s.first), "2026-01-01", REASON), STAFF),
     "generate_enrollment_steps": Call(lambda s: (s.under_way.id,), STAFF),
     "list_members": Call(lambda s: (s.organization.id,), STAFF),
     "meet_requirement": Call(lambda s: (s.waiting.id, "approved", "approval"), STAFF),

@@ -40,20 +40,28 @@ class KnownForm(forms.Form):
     note = _make_note("What was done about it", "It is kept with your name.")
 
 
-class CompletedForm(forms.Form):
-    completed_on = forms.DateField(
-        label="Completed on",
-        help_text="The day the partner names.",
-        widget=forms.DateInput(attrs={"type": "date"}),
-    )
-    note = _make_note("Evidence", "Where you saw it: a certificate, the partner's page, a message.")
+class _PastDay(forms.DateField):
+    """A day that a partner names, today at the latest."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.fields["completed_on"].widget.attrs["max"] = timezone.localdate().isoformat()
+    def __init__(self, label: str) -> None:
+        super().__init__(
+            label=label,
+            help_text="The day the partner names.",
+            widget=forms.DateInput(attrs={"type": "date"}),
+        )
+
+    def get_bound_field(self, form: forms.BaseForm, field_name: str) -> forms.BoundField:
+        self.widget.attrs["max"] = timezone.localdate().isoformat()
+        return super().get_bound_field(form, field_name)
+
+
+class CompletedForm(forms.Form):
+    completed_on = _PastDay("Completed on")
+    note = _make_note("Evidence", "Where you saw it: a certificate, the partner's page, a message.")
 
 
 class FailedForm(forms.Form):
+    failed_on = _PastDay("Failed on")
     note = _make_note(
         "Evidence", "Where you saw it, and what the partner says. The learner reads it."
     )

@@ -96,9 +96,9 @@ def complete_step(step_id: UUID, *, completed_on: date, note: str) -> None:
     run_action("complete_step(%s, %s, %s)", step_id, completed_on, note)
 
 
-def fail_step(step_id: UUID, *, note: str) -> None:
-    """Mark a step failed; `note` names the evidence."""
-    run_action("fail_step(%s, %s)", step_id, note)
+def fail_step(step_id: UUID, *, failed_on: date, note: str) -> None:
+    """Mark a step failed on a day of the organization's zone; `note` names the evidence."""
+    run_action("fail_step(%s, %s, %s)", step_id, failed_on, note)
 
 
 def retry_step(step_id: UUID, *, reason: str) -> None:

@@ -284,25 +284,30 @@ begin
 end
 $$;
 
-create or replace function complete_step(p_step uuid, p_completed_on date, p_note text) returns void language plpgsql as $$
+-- When something was of which a person knows the day in the organization's zone. A day has no hour: its end, so
+-- that the same day counts; not after now.
+create or replace function end_of_day(p_organization uuid, p_day date) returns timestamptz language plpgsql stable as $$
 declare
-  v_step enrollment_steps;
-  v_zone text;
-  v_at timestamptz;
+  v_zone text := (select time_zone from organizations where id = p_organization);
 begin
-  v_step := lock_step(p_step);
-  perform require_reason(p_note);
-  select time_zone into v_zone from organizations where id = v_step.organization_id;
-  -- A day has no hour: its end, so that the same day counts; not after now.
-  v_at := least(((p_completed_on + 1)::timestamp at time zone v_zone) - interval '1 second', now());
-  if p_completed_on > (now() at time zone v_zone)::date then
-    perform refuse('The date of completion lies in the future.');
+  if p_day > (now() at time zone v_zone)::date then
+    perform refuse('The date lies in the future.');
   end if;
-  perform mark_run(v_step, 'course.completed', v_at, p_note);
+  return least(((p_day + 1)::timestamp at time zone v_zone) - interval '1 second', now());
 end
 $$;
 
-create or replace function fail_step(p_step uuid, p_note text) returns void language plpgsql as $$
+create or replace function complete_step(p_step uuid, p_completed_on date, p_note text) returns void language plpgsql as $$
+declare
+  v_step enrollment_steps;
+begin
+  v_step := lock_step(p_step);
+  perform require_reason(p_note);
+  perform mark_run(v_step, 'course.completed', end_of_day(v_step.organization_id, p_completed_on), p_note);
+end
+$$;
+
+create or replace function fail_step(p_step uuid, p_failed_on date, p_note text) returns void language plpgsql as $$
 declare
   v_step enrollment_steps;
 begin
@@ -311,7 +316,7 @@ begin
   if v_step.status <> 'in_progress' then
     perform refuse('Only a step in progress can be marked as failed.');
   end if;
-  perform mark_run(v_step, 'course.failed', now(), p_note);
+  perform mark_run(v_step, 'course.failed', end_of_day(v_step.organization_id, p_failed_on), p_note);
 end
 $$;
 

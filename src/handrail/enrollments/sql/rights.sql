@@ -19,7 +19,7 @@ begin
       'cause_of_person(text)', 'require_reason(text)', 'refuse(text)', 'lock_enrollment(uuid, boolean)',
       'lock_step(uuid, boolean, boolean)', 'record_step_change(enrollment_steps, text, change_cause)',
       'change_enrollment(enrollments, text, change_cause)', 'refuse_second_live(enrollments)',
-      'activate_enrollment(uuid, change_cause)', 'mark_run(enrollment_steps, text, timestamptz, text)',
+      'activate_enrollment(uuid, change_cause)', 'mark_run(enrollment_steps, text, timestamptz, text)', 'end_of_day(uuid, date)',
       'close_enrollment(enrollments, text, text)', 'reattempt_left_runs(uuid, change_cause)', 'carry_waivers(uuid, uuid)',
       'is_of_provider(text)', 'repeat_as_configured(uuid, text, boolean)', 'attend_provider(intents)',
       'release_provider(uuid, text)', 'close_call(intents, text, text)', 'record_id_change(uuid, uuid, text, text)',
@@ -48,7 +48,7 @@ begin
   foreach v_function in array array[
       'generate_enrollment_steps(uuid)', 'create_enrollment(uuid, uuid, text, date)', 'meet_requirement(uuid, text, text)',
       'start_enrollment(uuid)', 'choose_elective(uuid)', 'unchoose_elective(uuid)',
-      'complete_step(uuid, date, text)', 'fail_step(uuid, text)', 'retry_step(uuid, text)', 'skip_step(uuid, text, text)',
+      'complete_step(uuid, date, text)', 'fail_step(uuid, date, text)', 'retry_step(uuid, text)', 'skip_step(uuid, text, text)',
       'reopen_step(uuid, text)', 'suspend_enrollment(uuid, text)', 'resume_enrollment(uuid, text)',
       'withdraw_enrollment(uuid, text)', 'undo_withdrawal(uuid, text)', 'transfer_enrollment(uuid, uuid, text)',
       'retry_call(uuid, boolean, text)', 'enter_partner_id(uuid, text, text)', 'correct_partner_id(uuid, text, text)',
