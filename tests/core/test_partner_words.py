@@ -46,6 +46,13 @@ def test_an_empty_or_tiny_secret_does_not_shred_the_text() -> None:
             "bad header Authorization: [hidden] [hidden]",
         ),
         ('{"temporaryPassword": "Welcome-1", "a": 1}', '{"temporaryPassword": [hidden], "a": 1}'),
+        ('{"temporaryPassword":"a\\"b, c","a":1}', '{"temporaryPassword":[hidden],"a":1}'),
+        ('{"temporaryPassword":"cut off in the mid', '{"temporaryPassword":[hidden]'),
+        ("Temporary password: a]b}c;d,e&f, change it", "Temporary password: [hidden] change it"),
+        (
+            "The temporary password is Welcome-1, change it",
+            "The temporary password is [hidden] change it",
+        ),
         ("api_key=abc123&x=1", "api_key=[hidden]&x=1"),
         ("client_secret: 'a b c', more", "client_secret: [hidden], more"),
         (

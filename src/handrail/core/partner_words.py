@@ -14,9 +14,13 @@ _HIDDEN = "[hidden]"
 _SECRET_SCHEME = re.compile(r"\b(bearer|basic|jwt)\s+[\w.~+/=-]+", re.IGNORECASE)
 _SECRET_FIELD = re.compile(
     r"(\b\w*(?:pass(?:word|wd|phrase)?|secret|token|api[_-]?key|signature|authorization|cookie)\w*"
-    r"[\"']?\s*[:=]\s*)(\"[^\"]*\"|'[^']*'|[^\s,;&}\]]+)",
+    r"[\"']?\s*[:=]\s*)"
+    # Quoted, to the quote that ends it or the cut; else all up to a space, for a password may hold any sign. Only
+    # a form's fields (a=b&c=d) end before it.
+    r"(\"(?:[^\"\\]|\\.)*(?:\"|$)|'(?:[^'\\]|\\.)*(?:'|$)|(?<==)[^\s&]+|(?<!=)\S+)",
     re.IGNORECASE,
 )
+_SECRET_SENTENCE = re.compile(r"\b(temp\w*\s+(?:password|passcode|pin)\s+is\s+)\S+", re.IGNORECASE)
 _QUERY = re.compile(r"(https?://[^\s?#\"'<>]+)[?#][^\s\"'<>]*")
 _TAG = re.compile(r"<(script|style)\b.*?</\1\s*>|<[^<>]*>", re.IGNORECASE | re.DOTALL)
 _NOT_PRINTED = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]+")
@@ -41,6 +45,7 @@ def clean_words(text: str, *, secrets: Iterable[str] = ()) -> str:
             text = text.replace(secret, _HIDDEN)
     text = _SECRET_SCHEME.sub(rf"\1 {_HIDDEN}", text[:_CLEANED_CHARACTERS])
     text = _SECRET_FIELD.sub(rf"\1{_HIDDEN}", text)
+    text = _SECRET_SENTENCE.sub(rf"\1{_HIDDEN}", text)
     text = _QUERY.sub(r"\1", text)  # a launch link's query is a credential
     text = _NOT_PRINTED.sub(" ", text).encode("utf-8", "replace").decode().strip()
     return text if len(text) <= LONGEST_WORDS else text[: LONGEST_WORDS - 1] + "…"
