@@ -57,6 +57,20 @@ def test_an_open_requirement_keeps_it_pending(world: World, school: School) -> N
         world.call("meet_requirement", enrollment.id, "payment", "payment")
 
 
+def test_nobody_becomes_active_whom_the_limit_does_not_allow(world: World, school: School) -> None:
+    (allows_all,) = world.column(
+        "select pg_get_functiondef('enrollment_limit_allows(uuid)'::regprocedure)"
+    )
+    enrollment = world.create(school.ada, school.program)
+    world.admin.execute(allows_all.replace("select true", "select false"))
+    try:
+        world.approve(enrollment)
+        assert see(world, enrollment) == "pending: pending, pending"
+        assert see_calls(world, school.ada) == []
+    finally:
+        world.admin.execute(allows_all)
+
+
 def test_steps_are_generated_once(world: World, school: School) -> None:
     enrollment = world.create(school.ada, school.program)
 
