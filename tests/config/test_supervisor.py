@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from handrail.config import supervisor
-from handrail.config.supervisor import Group, ProcessSpec, describe_exit
+from handrail.config.supervisor import SAME_SIGNAL_SECONDS, Group, ProcessSpec, describe_exit
 
 SLEEP = "import time; print('up', flush=True); time.sleep(600)"
 DEAF = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {SLEEP}"
@@ -231,9 +231,22 @@ def test_a_second_signal_ends_all_at_once() -> None:
     parent, pids = start_parent(stop_seconds=60)
     with parent:
         parent.send_signal(signal.SIGINT)
-        time.sleep(0.3)
+        time.sleep(SAME_SIGNAL_SECONDS + 0.2)
         parent.send_signal(signal.SIGINT)
         assert parent.wait(10) == 0
+    wait_gone(pids)
+
+
+def test_a_signal_that_comes_twice_at_once_is_one() -> None:
+    """A service manager tells make and us, and make passes it on."""
+    parent, pids = start_parent(stop_seconds=1.5)
+    with parent:
+        parent.send_signal(signal.SIGTERM)
+        time.sleep(0.1)
+        parent.send_signal(signal.SIGTERM)
+        assert parent.wait(10) == 0
+        assert parent.stdout
+        assert "Ending at once." not in parent.stdout.read()
     wait_gone(pids)
 
 

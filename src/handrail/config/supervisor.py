@@ -18,6 +18,7 @@ SHORTEST_WAIT = 0.5  # seconds before the first restart; doubled for each furthe
 LONGEST_WAIT = 30.0
 STEADY_SECONDS = 60.0  # a child that lived so long is well; its next restart waits little again
 STOP_SECONDS = 15.0  # from SIGTERM to SIGKILL
+SAME_SIGNAL_SECONDS = 0.5  # make passes on what a service manager sent to all of us
 LINE_LIMIT = 1024 * 1024
 
 
@@ -46,6 +47,7 @@ class Group:
         self._width = max((len(spec.name) for spec in specs), default=0)
         self._processes: dict[str, asyncio.subprocess.Process] = {}
         self._stopping = asyncio.Event()
+        self._told_at = 0.0
         self._failed = False
 
     async def run(self, *companions: Awaitable[None]) -> int:
@@ -84,10 +86,13 @@ class Group:
 
     def _take_signal(self) -> None:
         if self._stopping.is_set():
+            if time.monotonic() - self._told_at < SAME_SIGNAL_SECONDS:
+                return
             self._say("Ending at once.")
             for process in self._processes.values():
                 _signal(process, signal.SIGKILL)
             return
+        self._told_at = time.monotonic()
         self._say("Stopping. Again to end at once.")
         self._stopping.set()
 
