@@ -30,6 +30,7 @@ from handrail_sandbox.world import Answer, Asked, Refusal, World
 
 Work = Callable[[sqlite3.Connection, World, Asked], Answer]
 KEY_HOURS = 24
+UNAUTHORIZED = "The key or the organization is not valid."
 WORKS: dict[str, Work] = {
     "create_account": create_account,
     "find_account": find_account,
@@ -87,7 +88,7 @@ class PartnerApi:
         try:
             asked = self._read(request, operation, await request.read())
             if not self._is_authentic(request):
-                refuse = Refusal(401, "unauthorized", "The key or the organization is not valid.")
+                refuse = Refusal(401, "unauthorized", UNAUTHORIZED)
                 answer = await self.store.run(partial(_refuse_and_note, asked=asked, why=refuse))
                 return respond(answer)
             return await self._work(request, asked)
@@ -128,6 +129,7 @@ class PartnerApi:
                 request.transport.abort()
             return web.Response()  # nobody reads it: the connection is gone
         words = {
+            401: ("unauthorized", UNAUTHORIZED),
             429: ("rate_limited", "Too many requests."),
             500: ("internal_error", "Something went wrong on our side."),
             503: ("unavailable", "We are being serviced."),

@@ -34,6 +34,7 @@ MISBEHAVIORS = {
     "limit": Misbehavior(works=False, status=429, retry_after=True),
     "busy": Misbehavior(works=False, status=503, retry_after=True),
     "down": Misbehavior(works=False, status=503),
+    "refuse_key": Misbehavior(works=False, status=401),  # ordered only
 }
 SPOILED_PROOFS = ("altered", "old_time", "wrong_key", "malformed_first")  # ordered only
 WEBHOOK_FAULTS = (*WEBHOOK_RATES, *SPOILED_PROOFS)

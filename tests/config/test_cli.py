@@ -266,6 +266,7 @@ def test_each_process_has_its_own_passwords_only(lasting: Running) -> None:
         "applier": {DatabaseRole.WORKER},
         "worker": {DatabaseRole.WORKER},
         "sandbox": set(),
+        "learners": {DatabaseRole.WORKER},
         "postgres": set(),
     }
     path = (lasting.folder / "var" / "data").resolve() / "passwords.json"

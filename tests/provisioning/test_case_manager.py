@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from handrail.config.demo.cast import CASE_MANAGER, Cast, Places
+from handrail.config.demo.cast import CASE_MANAGER, Cast
+from handrail.config.demo.players import Places
 from handrail.organizations.models import Organization
 from tests.provisioning.campus import Campus
 from tests.provisioning.test_provisioning import is_active

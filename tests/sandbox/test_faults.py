@@ -17,7 +17,14 @@ from tests.sandbox.receiver import Receiver
 from tests.sandbox.test_idempotency import open_state
 
 HANG = 0.6
-ANSWERED = {"error_after": 500, "error_before": 500, "limit": 429, "busy": 503, "down": 503}
+ANSWERED = {
+    "error_after": 500,
+    "error_before": 500,
+    "limit": 429,
+    "busy": 503,
+    "down": 503,
+    "refuse_key": 401,
+}
 
 
 @pytest.fixture
@@ -164,7 +171,7 @@ def test_an_order_that_makes_no_sense_is_refused(
 
 
 def test_every_rate_has_its_meaning() -> None:
-    assert set(REQUEST_RATES) == set(MISBEHAVIORS)
+    assert {*REQUEST_RATES, "refuse_key"} == set(MISBEHAVIORS)  # that one is ordered only
 
 
 def make_world(**faults: Any) -> World:

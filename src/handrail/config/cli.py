@@ -78,6 +78,7 @@ COMMANDS: dict[str, Command] = {
     "reseal-secrets": Command(f"{_ours}reseal_secrets", "Use the newest key for all secrets."),
     "release-outbound": Command(f"{_ours}release_outbound", "Let calls and mail out again."),
     "load-example": Command(f"{_ours}load_example", "Load the example.", hidden=True),
+    "learners": Command(f"{_ours}learners", "Play the example's learners.", hidden=True),
 }
 
 

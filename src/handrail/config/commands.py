@@ -196,3 +196,8 @@ def load_example(
 ) -> None:
     """Load the example organization once; called by `handrail run`."""
     import_module("handrail.config.example").load_example(folder=folder, sandbox_port=sandbox_port)
+
+
+def learners(folder: Annotated[Path, typer.Option()]) -> None:
+    """Play the example's learners until SIGTERM; a process of `handrail run`."""
+    import_module("handrail.config.example").play_learners(folder)

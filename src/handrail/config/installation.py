@@ -53,6 +53,7 @@ ROLES: Mapping[str, tuple[DatabaseRole, ...]] = {
     "applier": (DatabaseRole.WORKER,),
     "worker": (DatabaseRole.WORKER,),
     "load-example": (DatabaseRole.WORKER,),
+    "learners": (DatabaseRole.WORKER,),
     "migrate": (DatabaseRole.OWNER,),
     "sandbox": (),
 }

@@ -51,7 +51,10 @@ def run_installation(*, port: int) -> int:
         companions = [_announce(host, port, announcement)]
         if local is not None:
             companions.append(keep_database(local.postgres, say=say))
-        return asyncio.run(_keep_running(installation, local, companions))
+        specs = list_processes(installation, local)
+        if local is not None and news:
+            specs.append(installation.spec_of("learners", "--folder", str(local.folder)))
+        return asyncio.run(_keep_running(specs, companions))
 
 
 def _choose_address(port: int) -> tuple[str, int]:
@@ -118,12 +121,9 @@ def started(local: LocalInstallation) -> Iterator[Installation]:
 
 
 async def _keep_running(
-    installation: Installation,
-    local: LocalInstallation | None,
-    companions: list[Coroutine[Any, Any, None]],
+    specs: list[ProcessSpec], companions: list[Coroutine[Any, Any, None]]
 ) -> int:
-    group = Group(list_processes(installation, local), say=say)
-    return await group.run(*companions)
+    return await Group(specs, say=say).run(*companions)
 
 
 async def keep_database(postgres: EmbeddedPostgres, *, say: Callable[[str], None]) -> None:

@@ -109,14 +109,17 @@ def _connect(provider: Provider, plan: SandboxPlan, known: Mapping[str, Any]) ->
         _set_links(provider, f"{plan.address}/{platform.slug}/portal")
         return {"credentials": {}, **described, "results_file": str(plan.results)}
     headers = known.get("credentials") or _make_headers(platform)
-    configure_provider(
-        provider.id,
-        base_url=f"{plan.address}/{platform.slug}",
-        credentials={
-            "api_key": headers[platform.key_header].removeprefix("Bearer "),
-            "organization_id": headers[platform.organization_header],
-        },
-    )
+    base_url = f"{plan.address}/{platform.slug}"
+    # Configuring lets the calls go that wait for it, so it is done only when something is new.
+    if not known or provider.base_url != base_url:
+        configure_provider(
+            provider.id,
+            base_url=base_url,
+            credentials={
+                "api_key": headers[platform.key_header].removeprefix("Bearer "),
+                "organization_id": headers[platform.organization_header],
+            },
+        )
     endpoint = find_endpoint(provider)
     if endpoint is not None and endpoint.scheme:
         secret = known.get("webhook_secret") or make_secret(endpoint.scheme)

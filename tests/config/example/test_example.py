@@ -3,7 +3,9 @@
 import contextlib
 import json
 import sqlite3
-from collections.abc import Iterator
+import subprocess
+import time
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -17,8 +19,10 @@ from psycopg.conninfo import make_conninfo
 from handrail.config.embedded_postgres import find_free_port
 from handrail.config.example import erase_rows, list_full_tables
 from handrail.config.example.making import STUDENT, move_dates
+from handrail.config.example.partners import Partners
 from handrail.config.installation import Installation, LocalInstallation
-from handrail.config.run import run_step, started
+from handrail.config.run import list_processes, run_step, started
+from handrail.config.sandbox_setup import read_control_token
 from handrail.enrollments.promises import find_violations
 from tests.config.conftest import remove
 from tests.databases import Database, make_server_folder
@@ -26,7 +30,12 @@ from tests.databases import Database, make_server_folder
 EXAMPLE = Path(__file__).parents[3] / "examples/roster.csv"
 CAUSES = {
     *(("call", "one_enrollment"), ("call", "refused"), ("call", "undecidable")),
-    *(("completion_revoked", None), ("late_requirement", None), ("partner_not_told", None)),
+    *(
+        ("provider_calls", None),
+        ("completion_revoked", None),
+        ("late_requirement", None),
+        ("partner_not_told", None),
+    ),
     *(
         ("run", None),
         ("webhook_conflict", None),
@@ -55,6 +64,41 @@ class Example:
     def rows(self, query: str) -> list[tuple[Any, ...]]:
         with psycopg.connect(self.admin_dsn) as admin:
             return admin.execute(query.encode()).fetchall()
+
+    def connect(self, role: str = "") -> psycopg.Connection[Any]:
+        """As one of our roles, or as the superuser."""
+        if not role:
+            return psycopg.connect(self.admin_dsn)
+        password = self.installation.variables[f"HANDRAIL_DATABASE_PASSWORD_{role.upper()}"]
+        url = self.installation.variables["HANDRAIL_DATABASE_URL"]
+        return psycopg.connect(make_conninfo(url, user=f"handrail_{role}", password=password))
+
+    @contextlib.contextmanager
+    def run_process(self, name: str) -> Iterator[None]:
+        """Run one of the processes of `handrail run` beside the test."""
+        specs = list_processes(self.installation, self.local)
+        specs.append(self.installation.spec_of("learners", "--folder", str(self.local.folder)))
+        (spec,) = [each for each in specs if each.name == name]
+        process = subprocess.Popen(spec.arguments, env=dict(spec.environment))
+        try:
+            yield
+        finally:
+            process.terminate()
+            assert process.wait(15) == 0
+
+    def list_sign_ups(self) -> dict[tuple[str, str], str]:
+        """Who signed up at the portal for what: the enrollment's id there."""
+        with closing(sqlite3.connect(self.state)) as sandbox:
+            query = "select email_key, course, e.id from enrollments e join accounts a on a.id = e.account"
+            rows = sandbox.execute(f"{query} where e.partner = 'jri'").fetchall()
+        return {(email, course): id for email, course, id in rows}
+
+    def wait_for(self, is_so: Callable[[], bool], *, seconds: float = 60) -> None:
+        """Look again and again until it is so."""
+        deadline = time.monotonic() + seconds
+        while not is_so():
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
 
     def load(self, sandbox_port: int | None = None) -> str:
         """Give the command once more, as the next start does."""
@@ -118,12 +162,7 @@ def test_every_promise_is_kept(example: Example) -> None:
         key.split(":")[0]
         for key in example.installation.variables["HANDRAIL_SECRET_KEYS"].split(",")
     ]
-    dsn = make_conninfo(
-        example.installation.variables["HANDRAIL_DATABASE_URL"],
-        user="handrail_worker",
-        password=example.installation.variables["HANDRAIL_DATABASE_PASSWORD_WORKER"],
-    )
-    with psycopg.connect(dsn) as worker, worker.cursor() as cursor:
+    with example.connect("worker") as worker, worker.cursor() as cursor:
         found = list(find_violations(cursor, waiting_hours=24, key_ids=keys))
 
     # An order that got lost is not known to us; its message waits, and is told at the real start.
@@ -293,6 +332,66 @@ def test_an_installation_without_the_example_is_left_alone(example: Example) -> 
             assert example.load() == ""
         finally:
             admin.execute("update organizations set slug = 'northside'")
+
+
+AT_THE_PORTAL = """
+select l.email_normalized, c.code
+from enrollment_steps s
+join learners l on l.id = s.learner_id
+join partner_lms_courses c on c.id = s.course_id
+join partner_lms_providers p on p.id = s.provider_id
+where p.slug = 'jri' and s.status = 'in_progress' order by s.started_at, s.id
+"""
+AT_THE_CHOICE = """
+select l.email_normalized, count(*) filter (where s.chosen_at is not null)
+from enrollment_steps s join learners l on l.id = s.learner_id
+join enrollments e on e.id = s.enrollment_id and e.status = 'active'
+where not s.required and not exists (
+  select from enrollment_steps b where b.enrollment_id = e.id and b.required
+    and b.sequence_order < s.sequence_order and b.status not in ('completed', 'skipped'))
+group by e.id, l.id
+"""
+TO_THE_CHOICE = """
+select count(*) from enrollment_steps s
+join enrollments e on e.id = s.enrollment_id and e.status = 'active',
+lateral apply_partner_events(jsonb_build_array(jsonb_build_object('ref', 'test', 'kind', 'course.completed',
+  'provider_id', s.provider_id, 'learner_id', s.learner_id, 'course_id', s.course_id, 'occurred_at', now(),
+  'cause_kind', 'file', 'cause_reason', 'a test'))) where s.id = (
+    select s.id from enrollment_steps s join partner_lms_courses c on c.id = s.course_id
+    where c.code = 'SS-MGR' and s.status = 'in_progress' order by s.id limit 1)
+"""
+
+
+def test_learners_sign_up_choose_and_are_heard_of(example: Example) -> None:
+    """Whoever begins, or comes to a choice, goes on; the portal's file is imported by itself."""
+    with example.connect("worker") as worker:
+        worker.execute(TO_THE_CHOICE)
+    with example.connect() as admin:
+        admin.execute("update enrollments set start_at = now() where start_at > now()")
+    with example.connect("worker") as worker:
+        worker.execute("select start_due_enrollments(100)")
+    at_the_portal = example.rows(AT_THE_PORTAL)
+    undecided = [email for email, chosen in example.rows(AT_THE_CHOICE) if chosen == 0]
+    assert (len(at_the_portal) >= 2, len(undecided) >= 2) == (True, True)
+    done, code = at_the_portal[0]
+
+    with example.run_process("sandbox"), example.run_process("learners"):
+        example.wait_for(lambda: set(at_the_portal) <= example.list_sign_ups().keys())
+        config = example.local.folder / "sandbox/config.json"
+        address = f"http://127.0.0.1:{example.local.sandbox_port}"
+        with closing(Partners(address, read_control_token(config))) as partners:
+            enrollment = example.list_sign_ups()[done, code]
+            partners.act("jri", enrollment, "complete", at=datetime.now(UTC))
+        example.wait_for(lambda: (done, code) not in example.rows(AT_THE_PORTAL))
+
+    assert example.rows(f"""
+        select h.cause_kind, h.reason like 'jri.csv, line %' from step_events h
+        join enrollment_steps s on s.id = h.step_id join learners l on l.id = s.learner_id
+        join partner_lms_courses c on c.id = s.course_id
+        where l.email_normalized = '{done}' and c.code = '{code}' and h.to_status = 'completed'
+        """) == [("file", True)]
+    # The visitor's student is left to the visitor.
+    assert [who for who, chosen in example.rows(AT_THE_CHOICE) if chosen == 0] == [STUDENT]
 
 
 def test_a_start_that_was_broken_off_leaves_nothing(database: Database) -> None:

@@ -12,11 +12,12 @@ from django.db import InterfaceError, OperationalError
 
 from handrail.config.demo.asking import leave_database
 from handrail.config.demo.browser import SiteAway, ask_control
-from handrail.config.demo.cast import Cast, Places
+from handrail.config.demo.cast import Cast
 from handrail.config.demo.display import Display
 from handrail.config.demo.ending import Intake, conclude
 from handrail.config.demo.learners import write_invented_roster
 from handrail.config.demo.ledger import compare_with_sandbox
+from handrail.config.demo.players import Places
 from handrail.config.demo.state import Snapshot, take_snapshot
 from handrail.config.demo.wish import Wish
 from handrail.config.errors import ChildFailed

@@ -91,11 +91,18 @@ def describe_example(local: LocalInstallation, memory: dict[str, Any]) -> str:
         [
             "The example school Northside is there. Who can sign in:",
             *rows,
-            f"The practice partners are at http://127.0.0.1:{local.sandbox_port}/ . One of them has no",
-            "interface; take its results over with: handrail import-results jri var/sandbox/results/jri.csv",
+            f"The practice partners are at http://127.0.0.1:{local.sandbox_port}/ . Their learners study by",
+            "themselves, at a leisurely pace; only the student does nothing before you do.",
             "",
         ]
     )
+
+
+def play_learners(folder: Path) -> None:
+    """Let the example's learners go on, beside the other processes, until SIGTERM."""
+    from handrail.config.example.living import play_learners as play  # noqa: PLC0415 - has models
+
+    play(folder, slug=SLUG)
 
 
 def _remember(place: _Place) -> dict[str, Any]:
@@ -120,7 +127,10 @@ def _is_there(place: _Place) -> bool:
 def _make(place: _Place) -> dict[str, Any]:
     from handrail.config.example.making import Making, make_example  # noqa: PLC0415 - has models
 
-    sys.stderr.write("Making the example school and its past; this takes some 20 seconds ...\n")
+    sys.stderr.write(
+        "Making the example school and its past. That takes half a minute, once;"
+        " nobody can sign in before.\n"
+    )
     write_private_file(
         place.memory, json.dumps({"state": "begun", "seeds": list_full_tables(place.admin_dsn)})
     )

@@ -5,6 +5,7 @@ takes a completion back; somebody of the staff withdraws a person whom the partn
 """
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -42,15 +43,21 @@ class Picker:
     taken: set[str]
 
     def pick(
-        self, course: str, *, within: int, days: int = 2, program: str = ""
+        self, course: str, *, within: int, days: int = 2, program: str = "", alone: bool = False
     ) -> tuple[Fate, Phase]:
         """Who last began a course, in the last `within` days, and was at it for `days` or more.
+
+        `alone`: nobody else began anything at that partner on that day.
 
         Raises:
             ChildFailed: there is nobody.
         """
+        begun = Counter(
+            (one.begins, one.step.platform) for each in self.fates for one in each.phases
+        )
         for fate, phase in self._list(within, days):
-            if phase.step.course == course and program in ("", fate.who.program):
+            is_it = phase.step.course == course and program in ("", fate.who.program)
+            if is_it and not (alone and begun[phase.begins, phase.step.platform] > 1):
                 self.taken.add(fate.who.email)
                 return fate, phase
         raise ChildFailed(f"The example has nobody at {course} to whom something could happen.")
@@ -97,6 +104,7 @@ class Incidents:
         self._approved_too_late()
         self._refused_signature()
         self._unreadable_messages()
+        self._key_refused()
 
     def list_stalled(self) -> list[Fate]:
         """Some who stopped doing anything; they study no further by themselves either."""
@@ -112,6 +120,15 @@ class Incidents:
         partners = self._past.system.partners
         self._past.before_starts[phase.begins].append(
             lambda: partners.order_fault("nds", "enroll", "error_after")
+        )
+        self._leave(fate)
+
+    def _key_refused(self) -> None:
+        """The partner did not take our key on that day; until a person tries again, one waits."""
+        fate, phase = self._pick("RISE-CWS", within=44, program="esthetics", alone=True)
+        partners = self._past.system.partners
+        self._past.before_starts[phase.begins].append(
+            lambda: partners.order_fault("milady", "", "refuse_key")
         )
         self._leave(fate)
 

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
+from typing import IO
 
 import psycopg
 from django.conf import settings
@@ -67,7 +68,9 @@ def run_system(
     """Run all of it until the block ends; `plan` is what the sandbox was set up with."""
     specs = {each.name: each for each in list_processes(installation, local)}
     with ExitStack() as stack:
-        stack.enter_context(_run_processes([specs["sandbox"], specs["web"]]))
+        # What goes wrong in the past is told in it, and not on the terminal.
+        log = stack.enter_context((local.folder / "example" / "making.log").open("wb"))
+        stack.enter_context(_run_processes([specs["sandbox"], specs["web"]], log))
         wait_until(lambda: _answers(plan.address, "/"), "The sandbox's start")
         wait_until(lambda: _answers(plan.handrail, "/readyz"), "The web process's start")
         partners = Partners(plan.address, read_control_token(plan.config))
@@ -83,12 +86,13 @@ def run_system(
 
 
 @contextmanager
-def _run_processes(specs: Sequence[ProcessSpec]) -> Iterator[None]:
+def _run_processes(specs: Sequence[ProcessSpec], log: IO[bytes]) -> Iterator[None]:
     processes = [
         subprocess.Popen(
             spec.arguments,
             env=dict(spec.environment),
-            stdout=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
             preexec_fn=make_die_with_parent(signal.SIGKILL),  # noqa: PLW1509 - before any thread
         )
         for spec in specs
