@@ -13,7 +13,7 @@ from tests.enrollments.look import (
     see_credentials,
     see_runs,
 )
-from tests.factories import Course, Enrollment, Learner, Program, World, now
+from tests.factories import LONG_AGO, Course, Enrollment, Learner, Program, World, now
 
 
 class School:
@@ -66,7 +66,10 @@ def test_nobody_becomes_active_whom_the_limit_does_not_allow(world: World, schoo
     try:
         world.approve(enrollment)
         assert see(world, enrollment) == "pending: pending, pending"
-        assert see_calls(world, school.ada) == []
+        bea = world.learner(school.organization)
+        world.call("enroll_learners", [bea.id], [school.program.id], ["self_pay"], [LONG_AGO])
+        assert world.column("select distinct status from enrollments") == ["pending"]
+        assert world.column("select distinct status from enrollment_steps") == ["pending"]
     finally:
         world.admin.execute(allows_all)
 
