@@ -6,6 +6,7 @@ from urllib.parse import unquote, urlsplit
 from psycopg.conninfo import conninfo_to_dict
 
 from handrail.config.environment import DatabaseRole, load_environment
+from handrail.config.logs import leave_out_address
 from handrail.config.parsing import LOCAL_HOSTS
 
 environment = load_environment()
@@ -208,11 +209,16 @@ DEFAULT_FROM_EMAIL = f"Handrail <no-reply@{_base.hostname or 'localhost'}>"
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
+    "filters": {
+        "no_address": {"()": "django.utils.log.CallbackFilter", "callback": leave_out_address}
+    },
     "formatters": {"line": {"format": "%(levelname)s %(name)s: %(message)s"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": "INFO"},
     "loggers": {
         "django": {"handlers": [], "level": "INFO", "propagate": True},
+        "django.request": {"level": "ERROR", "filters": ["no_address"]},
+        "django.security.csrf": {"filters": ["no_address"]},
         "django.server": {"handlers": [], "propagate": True},
         "uvicorn": {"level": "WARNING"},
     },
