@@ -396,6 +396,7 @@ def test_a_withdrawal_is_undone_by_administrators_only(
     gone = decide(bob, path, "withdraw", reason="moved away")
 
     assert list_offers(gone) == ["Correct the name"]
+    assert "Waits for" not in gone.one("main").text  # nobody waits any more
     assert bob.post(f"/admin/{path}/undo", {"undo-reason": "x"}).status_code == 403
     assert list_offers(read(alice, f"/admin/{path}")) == ["Undo the withdrawal", "Correct the name"]
     back = decide(alice, path, "undo", reason="came back")

@@ -317,7 +317,14 @@ def test_refusal_names_the_character_for_a_person() -> None:
     with pytest.raises(MissingGlyph) as refusal:
         render_certificate(replace(CONTENT, holder_name="😀\x07"))
     assert str(refusal.value) == (
-        "The certificate's fonts have no glyph for 😀 (U+1F600, grinning face), (U+0007, no name)"
+        "The certificate's fonts lack letters: 😀 (U+1F600, grinning face), (U+0007, no name)"
+    )
+
+
+def test_refusal_names_three_characters_and_counts_the_others() -> None:
+    assert str(MissingGlyph(tuple("ABCDE"))) == (
+        "The certificate's fonts lack letters: A (U+0041, latin capital letter a), "
+        "B (U+0042, latin capital letter b), C (U+0043, latin capital letter c) and 2 more"
     )
 
 

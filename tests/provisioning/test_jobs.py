@@ -55,7 +55,7 @@ def test_a_name_that_no_font_can_show_is_told_and_the_credential_stands(world: W
         wait_until(lambda: get_pdf_status(world, credential) == "needs_attention")
     ((kind, words),) = world.list_attention()
     assert kind == "certificate"
-    assert words.startswith("The certificate's fonts have no glyph for")
+    assert words.startswith("The certificate's fonts lack letters:")
     assert "grinning face" in words
     assert words.endswith(
         "It is in the person's name: correct the name, and the certificate is issued anew."

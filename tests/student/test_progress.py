@@ -255,7 +255,7 @@ def test_partner_certificates_are_linked(
         if "rel" in each.attributes
     }
 
-    assert "number M-17, valid until May 1, 2028" in find_step(page, "Barber Theory")
+    assert "Number M-17, valid until May 1, 2028" in find_step(page, "Barber Theory")
     assert links == {
         "https://milady.example/c-1.pdf": "noopener noreferrer",
         "https://milady.example/check/c-1": "noopener noreferrer",

@@ -23,6 +23,7 @@ _UNPRINTABLE: Final = re.compile(
     r'the text (?:contains the disallowed codepoint )?`"((?:[^"\\]|\\.)*)"`'
 )
 _RUST_ESCAPE: Final = re.compile(r"\\(?:u\{([0-9a-f]+)\}|(.))")
+_NAMED: Final = 3
 _RUST_NAMED: Final = {"n": "\n", "r": "\r", "t": "\t", "0": "\0"}
 
 
@@ -60,8 +61,9 @@ class MissingGlyph(Exception):
 
     def __init__(self, characters: tuple[str, ...]) -> None:
         self.characters = characters
-        named = ", ".join(_name_character(character) for character in characters)
-        super().__init__(f"The certificate's fonts have no glyph for {named}")
+        named = ", ".join(_name_character(character) for character in characters[:_NAMED])
+        more = f" and {len(characters) - _NAMED} more" if len(characters) > _NAMED else ""
+        super().__init__(f"The certificate's fonts lack letters: {named}{more}")
 
 
 def render_certificate(content: CertificateContent) -> bytes:

@@ -120,7 +120,9 @@ def _render_enrollment(
         "enrollment": enrollment,
         "stages": group_stages(steps),
         "reasons": {
-            each.id: tell_staff(each) for each in steps if each.status in ("in_progress", "failed")
+            each.id: tell_staff(each)
+            for each in steps
+            if enrollment.is_live and each.status in ("in_progress", "failed")
         },
         "attention": list_enrollment_attention(enrollment.id),
         "credential": list_credentials([enrollment.id]).get(enrollment.id),
@@ -140,7 +142,9 @@ def _render_step(
     context = {
         "step": step,
         "enrollment": enrollment,
-        "reason": tell_staff(step) if step.status in ("in_progress", "failed") else "",
+        "reason": tell_staff(step)
+        if enrollment.is_live and step.status in ("in_progress", "failed")
+        else "",
         "certificates": list_run_certificates([step.run_id]).get(step.run_id, ())
         if step.run_id
         else (),
