@@ -1,4 +1,4 @@
-"""A small model of design.md section 2 for one person, written from the design and not from the SQL.
+"""A small model of docs/reference/states.md for one person, written from the words and not from the SQL.
 
 Times are pairs that compare as the machine's times do: a report's date from long ago (-1, n) or some
 days ago (0, n), or the transaction (1, n) in which something happens now. A run is open (whatever the

@@ -1,4 +1,4 @@
-"""Each row of the step's transition table (design.md section 2)."""
+"""Each row of the step's transition table (docs/reference/states.md)."""
 
 from datetime import date, timedelta
 

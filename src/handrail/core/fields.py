@@ -6,7 +6,7 @@ from django.db import models
 
 
 class StatusField(models.TextField):  # type: ignore[type-arg]  # not generic at run time
-    """A status that only the step machine writes (design.md, promise 9).
+    """A status that only the step machine writes (promise 9 of docs/architecture.md).
 
     Django leaves it out of every INSERT and UPDATE and reads it back after an insert, so that a
     plain `save()` does not name a column on which the role has no right.

@@ -1,4 +1,4 @@
-"""The ten promises (design.md, section 3), counted in a live database."""
+"""The ten promises (docs/architecture.md), counted in a live database."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
--- The promises as queries (design.md, section 3): each selects what breaks one, a text a row; a healthy
+-- The promises as queries (docs/architecture.md): each selects what breaks one, a text a row; a healthy
 -- installation has none. Read by handrail.enrollments.promises; a header is the promise's number and what is wrong.
 -- Parameters: waiting_hours (how long an event may wait), key_ids (of the configured secret keys).
 
