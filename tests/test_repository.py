@@ -190,6 +190,29 @@ def test_every_link_between_the_documents_leads_somewhere() -> None:
     assert broken == []
 
 
+def list_anchors(page: Path) -> set[str]:
+    """Return what a link can name of a page: its headings, as code forges write them."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", each.lower()).strip().replace(" ", "-") for each in headings}
+
+
+def test_every_link_to_a_heading_names_one_there_is() -> None:
+    links = [
+        (path, target, anchor)
+        for path in list_tracked()
+        if path.suffix == ".md"
+        for target, anchor in re.findall(r"\]\(([^)#\s]*)#([^)\s]+)\)", path.read_text())
+        if "://" not in target
+    ]
+    broken = [
+        f"{path.relative_to(ROOT)}: {target}#{anchor}"
+        for path, target, anchor in links
+        if anchor not in list_anchors((path.parent / target) if target else path)
+    ]
+    assert (broken, len(links) > 20) == ([], True)
+
+
 def test_nothing_names_a_package_registry_or_the_folder_of_a_machine() -> None:
     unwanted = re.compile(
         r"(py[p]i|npm[j]s|deb[.]debia[n])[.](org|com)|pythonhoste[d]|[.][.]/share[d]/|/roo[t]/"

@@ -25,6 +25,16 @@ def test_every_setting_is_in_the_reference_and_no_other() -> None:
     assert len(read) == 23
 
 
+def test_a_default_in_code_stands_in_the_reference() -> None:
+    source = Path(code.__file__).read_text()
+    defaults = dict(re.findall(r'read\(\s*"(HANDRAIL_[A-Z_]+)", \w+, "([^"]+)"\)', source))
+    table = (ROOT / "docs/reference/configuration.md").read_text()
+    rows = dict(re.findall(r"^\| `(HANDRAIL_[A-Z_]+)` \|.*\| `([^`]+)` \|$", table, re.MULTILINE))
+
+    assert rows == defaults
+    assert len(rows) == 9
+
+
 def test_the_documents_name_no_setting_that_there_is_not() -> None:
     source = Path(code.__file__).read_text()
     known = set(SETTING.findall(source)) | {role.password_variable for role in DatabaseRole}
