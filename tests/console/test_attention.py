@@ -373,7 +373,7 @@ def test_a_partner_that_ended_the_enrollment(
     school.world.report("enrollment.ended", school.lena_here, barbering.theory)
     item = school.item("run", school.world.value("select id from partner_lms_enrollments"))
 
-    assert list_offers(bob, item) == ["Mark completed", "Mark failed", "Waive", "Take off the list"]
+    assert list_offers(bob, item) == ["Mark completed", "Mark failed", "Waive"]
     settle(bob, item, "fail", failed_on=f"{timezone.localdate()}", note="stopped coming")
     assert school.see(enrollment)["Barber Theory"] == "failed"
     assert list_entries(bob) == []

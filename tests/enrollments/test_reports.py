@@ -470,6 +470,35 @@ def test_an_enrollment_ended_by_the_partner_needs_a_person(
     assert provisioned.see() == "active: completed, in_progress"
 
 
+def test_an_enrollment_that_ended_stays_on_the_list_while_its_step_is_in_progress(
+    world: World, provisioned: School
+) -> None:
+    provisioned.report("enrollment.ended")
+    item = world.value("select id from attention_items")
+
+    with pytest.raises(psycopg.Error, match="still in progress"):
+        world.call("dismiss_attention", item, "known")
+
+    assert see_attention(world) == ["run"]
+
+
+def test_an_enrollment_that_ended_before_its_turn_is_not_joined(
+    world: World, provisioned: School
+) -> None:
+    second = provisioned.courses[1]
+    early = world.event("enrollment.created", provisioned.ada, second, by="account")
+    world.apply({**early, "external_enrollment_id": "e-2"})
+    world.report("enrollment.ended", provisioned.ada, second)
+    assert world.rows("select kind, enrollment_id from attention_items") == [
+        ("run", provisioned.enrollment.id)
+    ]
+    world.call("dismiss_attention", world.value("select id from attention_items"), "known")
+
+    provisioned.report("course.completed")
+
+    assert see_runs(world, provisioned.ada, second) == ["cancelled", "provisioning"]
+
+
 def test_an_end_confirms_a_cancellation_of_ours(world: World, provisioned: School) -> None:
     world.call("withdraw_enrollment", provisioned.enrollment.id, "moved away")
     (call,) = world.claim()

@@ -252,7 +252,7 @@ def list_choices(item: AttentionRow, call: CallFacts | None, step: Step | None) 
     if call is not None:
         return (*_list_call_choices(call), *(by_hand if call.awaited else ()))
     if item.kind == "run":
-        return (*by_hand, "dismiss")
+        return by_hand or ("dismiss",)
     if item.kind == "provider_calls" and item.waiting:
         return ("try_all",)
     if item.kind == "completion_revoked" and step and step.status == "completed":

@@ -253,6 +253,16 @@ begin
     perform refuse('Calls still wait for this partner: set it up, then have them tried again.');
   elsif v_item.kind = 'call' and call_is_awaited(v_item.subject_id) then
     perform refuse('This call still waits for a decision: try again, enter the partner''s id, or mark the step.');
+  elsif v_item.kind = 'run' then
+    perform 1 from partner_lms_enrollments where id = v_item.subject_id for no key update;
+    if exists (select from partner_lms_enrollments where id = v_item.subject_id and status = 'needs_attention')
+       and exists (select from steps_of_run(v_item.subject_id) s join enrollments e on e.id = s.enrollment_id
+                   where s.status = 'in_progress' and e.status in ('pending', 'active', 'suspended')) then
+      perform refuse('This step is still in progress: mark it completed or failed, or waive it.');
+    end if;
+    -- It ended before its turn: a step that starts later must not join it.
+    update partner_lms_enrollments set status = 'cancelled', updated_at = now()
+    where id = v_item.subject_id and status = 'needs_attention';
   end if;
   if v_item.kind = 'call' then
     update intents set status = 'canceled', updated_at = now() where id = v_item.subject_id and status = 'needs_person';

@@ -196,6 +196,12 @@ begin
   foreach v_event in array p_events loop
     select * into v_run from partner_lms_enrollments where id = v_event.run_id;
     select s.enrollment_id into v_enrollment from steps_of_run(v_run.id) s limit 1;
+    if v_enrollment is null then  -- before its turn: no step points at it
+      select s.enrollment_id into v_enrollment
+      from enrollments e join enrollment_steps s on s.enrollment_id = e.id
+      where e.organization_id = v_run.organization_id and e.learner_id = v_run.learner_id and s.course_id = v_run.course_id
+      order by e.created_at desc limit 1;
+    end if;
     case
       when v_event.kind = 'enrollment.ended' and v_run.status = 'needs_attention' then
         perform open_attention(v_run.organization_id, 'run', v_run.id,
