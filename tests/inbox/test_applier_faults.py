@@ -61,6 +61,31 @@ def test_an_event_that_fails_in_the_database_stands_alone(
     assert [read_status(world, event)[0] for event in events] == ["applied", "received", "applied"]
 
 
+def test_the_log_tells_no_result_of_a_screening(
+    *,
+    world: World,
+    milady: Endpoint,
+    machine: Machine,
+    connection: Connection,
+    applier: Applier,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The database names the row that it refuses, with all that stands in it."""
+    world.admin.execute("alter table machine add result text check (result <> 'positive')")
+
+    def decide(event: ParsedEvent) -> Outcome:
+        connection.execute("insert into machine (event_id, result) values ('x', 'positive')")
+        return Outcome(event.id, "applied")
+
+    machine.decide = decide
+    event = world.store(milady, event_id="bad")
+    apply_all(applier)
+
+    assert read_status(world, event) == ("received", "applying it failed (CheckViolation)")
+    assert f"applying event {event} failed: new row" in caplog.text
+    assert "positive" not in caplog.text
+
+
 def test_a_constraint_that_is_checked_at_the_end_finds_its_event(
     world: World, milady: Endpoint, machine: Machine, applier: Applier
 ) -> None:

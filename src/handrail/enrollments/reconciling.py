@@ -263,7 +263,9 @@ class _Round:
             try:
                 rows = await self._connection.fetch(_APPLY, (json.dumps(described),))
             except psycopg.Error as error:
-                logger.warning("a difference is left to the next round: %s", error)
+                logger.warning(
+                    "a difference is left to the next round: %s", str(error).partition("\n")[0]
+                )
                 return
             outcomes = {int(ref): (outcome, reason) for ref, outcome, reason in rows}
         self.tally.differences += [

@@ -178,7 +178,7 @@ class Applier:
             if is_trouble(error):
                 raise
             if len(events) == 1:
-                logger.exception("applying event %s failed", events[0].id)
+                log_failure(events[0].id, error)
                 words = f"applying it failed ({type(error).__name__})"
                 return [make_failure(events[0].id, events[0].attempts, words)]
         half = len(events) // 2
@@ -218,6 +218,14 @@ def accept_outcome(outcome: Outcome) -> Settlement:
     ):
         raise ValueError(f"a handler returned {outcome.status!r} with reason {outcome.reason!r}")
     return Settlement(*outcome)
+
+
+def log_failure(event_id: UUID, error: Exception) -> None:
+    """Say where it failed. What the database tells beside its message may be a person's own data."""
+    if isinstance(error, psycopg.Error):
+        logger.error("applying event %s failed: %s", event_id, str(error).partition("\n")[0])
+    else:
+        logger.error("applying event %s failed", event_id, exc_info=error)
 
 
 def make_failure(event_id: UUID, attempts: int, words: str) -> Settlement:
