@@ -254,13 +254,41 @@ def test_problems_that_only_the_database_knows_are_told_with_their_place(
     assert not Organization.objects.exists()
 
 
+STEP_OF_A_DRAFT = """
+with draft as (
+  insert into program_versions (organization_id, program_id, number)
+  select organization_id, id, 2 from programs limit 1 returning *)
+insert into program_partner_lms (organization_id, program_version_id, provider_id, course_id, sequence_order)
+select d.organization_id, d.id, c.provider_id, c.id, 1 from draft d, (select * from partner_lms_courses limit 1) c;
+"""
+MOVE_IT = """
+update program_partner_lms
+set program_version_id = (select id from program_versions where published_at is not null limit 1)
+where program_version_id in (select id from program_versions where published_at is null)
+"""
+ADD_ANOTHER = """
+insert into program_partner_lms (organization_id, program_version_id, provider_id, course_id, sequence_order)
+select organization_id, program_version_id, provider_id, uuidv7(), 9 from program_partner_lms limit 1
+"""
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "update program_partner_lms set sequence_order = 9",
+        "delete from program_partner_lms",
+        ADD_ANOTHER,
+        STEP_OF_A_DRAFT + MOVE_IT,
+        "update program_versions set published_at = null",
+    ],
+)
 def test_a_published_version_cannot_be_changed_by_anybody(
-    database: Database, catalog: Catalog
+    database: Database, catalog: Catalog, change: str
 ) -> None:
     import_catalog(catalog)
 
-    with database.connect("worker") as worker, pytest.raises(psycopg.errors.CheckViolation):
-        worker.execute("update program_partner_lms set sequence_order = 9")
+    with database.connect("superuser") as admin, pytest.raises(psycopg.errors.CheckViolation):
+        admin.execute(change.encode())
 
 
 def test_the_command_tells_what_it_did(database: Database, tmp_path: Path) -> None:

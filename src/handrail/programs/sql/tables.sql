@@ -70,13 +70,16 @@ create trigger published_version_is_final before update or delete on program_ver
 
 create or replace function refuse_change_of_published_step() returns trigger language plpgsql as $$
 declare
-  v_version uuid := case tg_op when 'INSERT' then new.program_version_id else old.program_version_id end;
+  v_version uuid;
 begin
-  -- The lock keeps the version from being published while a step is being added.
-  perform 1 from program_versions where id = v_version and published_at is null for key share;
-  if not found then
-    raise exception 'a published program version never changes; make a new version' using errcode = '23514';
-  end if;
+  -- Of both, where a step is moved to another version.
+  foreach v_version in array array_remove(array[old.program_version_id, new.program_version_id], null) loop
+    -- The lock keeps the version from being published while a step is being added.
+    perform 1 from program_versions where id = v_version and published_at is null for key share;
+    if not found then
+      raise exception 'a published program version never changes; make a new version' using errcode = '23514';
+    end if;
+  end loop;
   return coalesce(new, old);
 end
 $$;
