@@ -162,6 +162,32 @@ def test_a_secret_that_leaked_ends_at_once(provider: Provider) -> None:
     assert endpoint.previous_ends_at is None
 
 
+def test_a_new_secret_takes_the_refused_messages_off_the_list(provider: Provider) -> None:
+    endpoint = rotate(provider, FIRST)
+
+    def refuse_and_tell(count: int) -> int:
+        """Count refusals as the ingress does, tell of them as the applier does."""
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "update webhook_endpoints set refused_count = refused_count + %s, "
+                "last_refused_reason = 'no signature matches' where id = %s",
+                [count, endpoint.id],
+            )
+            cursor.execute("select tell_about_webhooks()")
+            cursor.execute(
+                "select count(*) from attention_items where kind = 'webhook_refused' "
+                "and subject_id = %s and resolved_at is null",
+                [endpoint.id],
+            )
+            return int(cursor.fetchone()[0])
+
+    assert refuse_and_tell(3) == 1
+    rotate(provider, SECOND)
+    assert refuse_and_tell(0) == 0
+
+    assert refuse_and_tell(1) == 1
+
+
 def test_the_same_secret_again_changes_nothing(provider: Provider) -> None:
     rotate(provider, FIRST)
     endpoint = rotate(provider, SECOND)

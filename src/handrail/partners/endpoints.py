@@ -114,7 +114,8 @@ def set_webhook_secret(
         keep = bool(before) and previous_ends_at is not None
         cursor.execute(
             "update webhook_endpoints"
-            " set secret = %s, previous_secret = %s, previous_secret_ends_at = %s where id = %s",
+            " set secret = %s, previous_secret = %s, previous_secret_ends_at = %s,"
+            "   told_refused_count = refused_count where id = %s",
             [
                 keyring.encrypt(secret.encode(), place=locate_secret(endpoint.id, "secret")),
                 keyring.encrypt(before, place=locate_secret(endpoint.id, "previous_secret"))
@@ -123,6 +124,10 @@ def set_webhook_secret(
                 previous_ends_at if keep else None,
                 endpoint.id,
             ],
+        )
+        # What is refused from now on is told anew.
+        cursor.execute(
+            "select close_attention('webhook_refused', %s, 'the secret was changed')", [endpoint.id]
         )
     return True
 
