@@ -30,6 +30,7 @@ KINDS = (
     "progress.updated",
     "enrollment.created",
     "enrollment.ended",
+    "certificate.issued",
 )
 PEOPLE = (0, 1)
 RESULTS = ["done"] * 6 + ["failed", "unknown", "needs_person"]
@@ -363,7 +364,10 @@ class MachineAgainstModel(RuleBasedStateMachine):
                 continue
             run, event = found
             when = {} if at is None else {"occurred_at": self.to_real(at)}
-            events.append({**event, "kind": kind, "percent": 30, "reason": REASON, **when})
+            event |= {"kind": kind, "percent": 30, "reason": REASON, **when}
+            if kind == "certificate.issued":
+                event["certificate"] = {"external_id": "c-1"}
+            events.append(event)
             reports.setdefault(pair, []).append((run, kind, at or (1, self.tick), by == "run"))
         if not events:
             return
