@@ -53,6 +53,24 @@ def test_it_fits_and_nothing_is_refused(
     assert small == []
 
 
+@pytest.mark.parametrize("width", WIDTHS)
+def test_what_opens_fits_as_well(
+    real_school: School,
+    enrollment: Enrollment,
+    barbering: Barbering,
+    browser: Browser,
+    width: int,
+) -> None:
+    real_school.world.complete(enrollment, barbering.readiness)
+    real_school.world.on_step("choose_elective", enrollment, barbering.office)
+    browser.set_width(width)
+    browser.sign_in(real_school.lena)
+    browser.click("Choose another instead")
+
+    assert "Your place at" in browser.text
+    assert browser.find_faults() == []
+
+
 def test_an_elective_is_chosen_with_the_keyboard_alone(
     real_school: School, enrollment: Enrollment, browser: Browser
 ) -> None:

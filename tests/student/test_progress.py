@@ -287,7 +287,7 @@ def test_the_certificate_while_it_is_made_and_when_it_is_there(
     ]
     answer = client.get(links[0])
 
-    assert f"Your certificate has the number {number}." in before
+    assert f"Your certificate has the number {number}" in before
     assert "The PDF is being made." in before
     assert links == [f"/student/certificates/{credential}.pdf", f"/verify/{credential}"]
     assert (answer.content, answer["Content-Type"]) == (b"%PDF-1.7", "application/pdf")
