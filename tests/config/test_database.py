@@ -348,3 +348,26 @@ def test_pending_migrations_are_named(database: Database) -> None:
         admin.execute("delete from django_migrations where app = 'sessions'")
 
     assert find_pending_migrations() == ["sessions.0001_initial"]
+
+
+@pytest.mark.parametrize("command", ["worker", "applier", "web", "check"])
+def test_no_process_works_on_tables_of_another_version(database: Database, command: str) -> None:
+    with database.connect("superuser") as admin:
+        admin.execute("delete from django_migrations where app = 'sessions'")
+    role = "web" if command == "web" else "worker"
+
+    result = subprocess.run(
+        [sys.executable, "-m", "handrail.config.cli", command],
+        env=database.environment(role),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert result.returncode == 1
+    assert result.stderr == (
+        "handrail: The database cannot be used:\n"
+        "- It is not up to date with this version; 1 migration is missing: sessions.0001_initial. "
+        "Bring it up to date first: handrail migrate\n"
+    )

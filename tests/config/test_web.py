@@ -117,7 +117,7 @@ def test_not_ready_while_migrations_are_pending(web: Web) -> None:
             admin.execute("insert into django_migrations overriding system value table kept")
             admin.execute("drop table kept")
 
-    assert (status, found["migrations"]) == (503, "pending")
+    assert (status, found["migrations"]) == (503, "pending; run handrail migrate")
     assert web.ready()[0] == 200
 
 

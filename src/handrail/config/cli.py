@@ -140,7 +140,7 @@ def _prepare_before(function: Callable[..., Any], process: str) -> Callable[...,
 
 
 def prepare(process: str, stack: ExitStack) -> None:
-    """Complete the environment for `process`, check its database role, set Django up.
+    """Complete the environment for `process`, check its database role, set Django up, check tables.
 
     Without `HANDRAIL_DATABASE_URL` the installation below `./var` is used; its server, where it
     does not run, is started until `stack` ends.
@@ -157,13 +157,16 @@ def prepare(process: str, stack: ExitStack) -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "handrail.config.settings")
     import django
 
-    from handrail.config.database import check_process_roles
+    from handrail.config.database import check_migrations, check_process_roles
     from handrail.config.environment import DatabaseRole, load_environment
 
     environment = load_environment()
-    if environment.process_role is not DatabaseRole.OWNER:
+    works = environment.process_role is not DatabaseRole.OWNER
+    if works:
         check_process_roles(environment)
     django.setup()
+    if works:
+        check_migrations()
 
 
 def _refuse(sentence: str, code: int) -> NoReturn:

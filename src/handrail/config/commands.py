@@ -68,11 +68,15 @@ def migrate(
     check: Annotated[bool, typer.Option("--check", help="Only say what would be done.")] = False,
 ) -> None:
     """Bring the database up to date, as its owner."""
-    from handrail.config.database import find_pending_migrations, migrate_database
+    from handrail.config.database import (
+        describe_pending,
+        find_pending_migrations,
+        migrate_database,
+    )
 
     pending = find_pending_migrations()
     if check:
-        typer.echo(f"pending: {', '.join(pending)}" if pending else "all applied")
+        typer.echo(describe_pending(pending) if pending else "all applied")
         raise typer.Exit(1 if pending else 0)
     migrate_database()
     if pending:

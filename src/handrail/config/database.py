@@ -3,7 +3,7 @@
 Works on the embedded server and on any PostgreSQL 16 or later.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from typing import Any
 
@@ -19,6 +19,7 @@ from handrail.config.environment import DatabaseRole, Environment
 from handrail.config.errors import DatabaseError
 
 Connection = psycopg.Connection[tuple[Any, ...]]
+MOST_NAMED = 3
 MIGRATION_LOCK = 4_727_110  # any number, the same in every process
 
 
@@ -73,6 +74,24 @@ def find_pending_migrations(connection: BaseDatabaseWrapper = django_connection)
     executor = MigrationExecutor(connection)
     plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
     return [f"{migration.app_label}.{migration.name}" for migration, _ in plan]
+
+
+def check_migrations() -> None:
+    """Refuse to work on tables that are not yet those of this version.
+
+    Raises:
+        DatabaseError: with what to do; processes of the version before may go on meanwhile.
+    """
+    if pending := find_pending_migrations():
+        problem = f"It is not up to date with this version; {describe_pending(pending)}."
+        raise DatabaseError([f"{problem} Bring it up to date first: handrail migrate"])
+
+
+def describe_pending(pending: Sequence[str]) -> str:
+    """Return how many migrations are missing, and the first of them by name."""
+    more = ", ..." if len(pending) > MOST_NAMED else ""
+    missing = "migration is" if len(pending) == 1 else "migrations are"
+    return f"{len(pending)} {missing} missing: {', '.join(pending[:MOST_NAMED])}{more}"
 
 
 def check_database_role(connection: Connection) -> None:

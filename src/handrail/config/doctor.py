@@ -55,6 +55,7 @@ def _examine(installation: Installation) -> Iterator[Finding]:
         yield from _examine_database(environments["worker"])
         yield _examine_migrations(installation)
         yield from _examine_secrets(environments["worker"])
+        yield from _examine_outbound(environments["worker"])
 
 
 def _examine_role(environment: Environment, role: DatabaseRole) -> Iterator[Finding]:
@@ -148,6 +149,21 @@ def _examine_secrets(environment: Environment) -> Iterator[Finding]:
         )
     if not lost and not old:
         yield Finding("secrets", good=True, words=f"{counted.total()} sealed, with the newest key")
+
+
+def _examine_outbound(environment: Environment) -> Iterator[Finding]:
+    """Look whether calls and mail are still held after a restore."""
+    try:
+        with psycopg.connect(environment.database_dsn(), connect_timeout=5) as own:
+            row = own.execute("select outbound_held from installation").fetchone()
+    except (psycopg.OperationalError, psycopg.ProgrammingError):
+        return  # Said already, as above.
+    yield _judge(
+        "calls and mail",
+        good=row == (False,),
+        words="go out" if row == (False,) else "held since a restore",
+        advice="look around, then let them out: handrail release-outbound",
+    )
 
 
 def _list_keys(counted: Mapping[str, int]) -> str:

@@ -48,7 +48,7 @@ def look() -> tuple[HTTPStatus, dict[str, str]]:
         log.warning("not ready: %s", problem)
     found = {
         "database": "ok",
-        "migrations": "pending" if pending else "ok",
+        "migrations": "pending; run handrail migrate" if pending else "ok",
         "roles": "wrong; run handrail doctor" if problems else "ok",
     }
     if pending or problems:
