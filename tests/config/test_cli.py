@@ -355,7 +355,7 @@ def administrator(folder: Path) -> Iterator[psycopg.Connection[tuple[object, ...
         (
             "update django_migrations set app = 'x' where app = 'sessions'",
             "update django_migrations set app = 'sessions' where app = 'x'",
-            "migrations: pending: sessions.0001_initial. Mend: handrail migrate",
+            "migrations: 1 migration is missing: sessions.0001_initial. Mend: handrail migrate",
         ),
     ],
 )
@@ -414,7 +414,13 @@ def test_backup_and_restore(installed: Path) -> None:
         assert admin.execute("select session_key from django_session").fetchall() == [("alice",)]
         question = "select outbound_held, calls_doubted_until = 'infinity' from installation"
         assert admin.execute(question).fetchall() == [(True, True)]
-    assert handrail("doctor", folder=installed).returncode == 0
+    examined = handrail("doctor", folder=installed)
+    assert examined.returncode == 1
+    (wrong,) = [line for line in examined.stdout.splitlines() if line.startswith("WRONG")]
+    assert wrong == (
+        "WRONG  calls and mail: held since a restore. "
+        "Mend: look around, then let them out: handrail release-outbound"
+    )
     released = handrail("release-outbound", folder=installed)
     assert released.stdout == "Calls and mail go out again.\n"
     with administrator(installed) as admin:
@@ -492,7 +498,7 @@ def test_a_backup_that_cannot_be_written_is_told(installed: Path) -> None:
     [
         (None, "cannot be read: No such file or directory"),
         (b"not a backup", "is no backup made by `handrail backup`"),
-        (b"PGDMP but broken", "pg_restore did not succeed"),
+        (b"PGDMP but broken", "Nothing was replaced; the database is as it was."),
     ],
 )
 def test_what_is_no_backup_replaces_nothing(

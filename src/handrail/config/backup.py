@@ -65,7 +65,11 @@ def restore(file: Path, *, folder: Path) -> str:
         _drop(access.admin_dsn, new)
         setup_database(access.admin_dsn, access.passwords, name=new)
         arguments = ["--exit-on-error", "--single-transaction", str(file.absolute())]
-        _run_program("pg_restore", arguments, dsn=access.admin_dsn, name=new)
+        try:
+            _run_program("pg_restore", arguments, dsn=access.admin_dsn, name=new)
+        except Refusal as error:
+            _drop(access.admin_dsn, new)
+            raise Refusal(f"{error}\nNothing was replaced; the database is as it was.") from None
         worker = DatabaseRole.WORKER
         service = make_conninfo(
             access.admin_dsn, dbname=new, user=worker.login, password=access.passwords[worker]
