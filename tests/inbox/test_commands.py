@@ -15,8 +15,8 @@ def milady(world: World) -> Endpoint:
     return world.make_endpoint("milady")
 
 
-def run(database: Database, *arguments: str) -> str:
-    result = subprocess.run(
+def call(database: Database, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
         [sys.executable, "-m", "handrail.config.cli", *arguments],
         env=database.environment("worker"),
         capture_output=True,
@@ -24,8 +24,29 @@ def run(database: Database, *arguments: str) -> str:
         timeout=60,
         check=False,
     )
+
+
+def run(database: Database, *arguments: str) -> str:
+    result = call(database, *arguments)
     assert (result.returncode, result.stderr) == (0, "")
     return result.stdout
+
+
+@pytest.mark.parametrize("command", ["events", "replay"])
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        (("--endpoint", "miladi"), "there is no endpoint 'miladi'; see: handrail provider list"),
+        (("--status", "faild"), "needs_attention"),
+    ],
+)
+def test_a_mistyped_choice_is_told(
+    milady: Endpoint, database: Database, command: str, option: tuple[str, str], words: str
+) -> None:
+    result = call(database, command, *option)
+
+    assert result.returncode == 2
+    assert words in result.stderr
 
 
 def test_events_are_listed_and_one_is_shown(
@@ -75,9 +96,9 @@ def test_replay_says_what_it_would_do_and_does_it_when_told(
     before = world.value("select count(*) from webhook_events where status = 'received'")
     did = run(database, *arguments, "--apply")
 
-    assert would == "3 webhooks would be replayed. Do it with --apply\n"
+    assert would == "Webhooks to replay: 3. Nothing was done. Do it with --apply\n"
     assert before == 0
-    assert did == "3 webhooks are replayed.\n"
+    assert did == "Webhooks replayed: 3.\n"
     assert sorted(world.rows("select event_id from webhook_events where status = 'received'")) == [
         ("e0",),
         ("e1",),
@@ -95,5 +116,5 @@ def test_one_event_is_replayed_by_its_id(
 
     did = run(database, "replay", "--id", str(events[0]), "--id", str(events[1]), "--apply")
 
-    assert did == "2 webhooks are replayed.\n"
+    assert did == "Webhooks replayed: 2.\n"
     assert world.events("status") == [("received",)] * 2

@@ -232,6 +232,9 @@ def test_the_command_tells_what_it_found(campus: Campus, settings: Settings) -> 
     assert told.exit_code == 0, told.output
     assert told.output.splitlines() == [
         f"milady  {id}  progress.updated 40.00  (found)",
-        "1 questions, 0 without an answer, 1 differences.",
+        "Questions: 1. Without an answer: 0. Differences: 1.",
         "Nothing was changed. Take them over without --dry-run.",
     ]
+    mistyped = CliRunner().invoke(application, ["--provider", "miladi"])
+    assert mistyped.exit_code == 2
+    assert "there is no provider 'miladi'" in mistyped.output

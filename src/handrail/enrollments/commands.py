@@ -80,14 +80,18 @@ def reconcile(
     """
     import asyncio
 
+    from handrail.partners.models import Provider
+
+    if provider and not Provider.objects.filter(slug=provider).exists():
+        raise typer.BadParameter(f"there is no provider {provider!r}; see: handrail provider list")
     tally = asyncio.run(_go_round(provider, dry_run=dry_run))
     for each in tally.differences:
         what = f"{each.fact.kind} {each.fact.percent or ''}".strip()
         told = f"{each.outcome}: {each.reason}" if each.reason else each.outcome
         typer.echo(f"{each.provider}  {each.fact.external_enrollment_id}  {what}  ({told})")
     typer.echo(
-        f"{tally.asked} questions, {tally.unanswered} without an answer, "
-        f"{len(tally.differences)} differences."
+        f"Questions: {tally.asked}. Without an answer: {tally.unanswered}. "
+        f"Differences: {len(tally.differences)}."
     )
     if dry_run and tally.differences:
         typer.echo("Nothing was changed. Take them over without --dry-run.")

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import typer
 
+STATUSES = ("received", "waiting", "applied", "ignored", "needs_attention")
 Endpoint = Annotated[str, typer.Option(help="Key of the endpoint, the last part of its address.")]
 Since = Annotated[datetime | None, typer.Option(help="Received at or after this time, UTC.")]
 
@@ -43,6 +44,9 @@ def events(
     if id is not None:
         _show(id)
         return
+    if status and status not in STATUSES:
+        raise typer.BadParameter(f"a status is one of {', '.join(STATUSES)}")
+    _check_endpoint(endpoint)
     search = EventSearch(
         endpoint=endpoint,
         status=status,
@@ -82,15 +86,16 @@ def replay(
 
     if status not in ("needs_attention", "ignored"):
         raise typer.BadParameter("only needs_attention and ignored can be replayed")
+    _check_endpoint(endpoint)
     count = 0
     for chosen in _choose(id or [], endpoint=endpoint, status=status, since=_in_utc(since)):
         count += len(chosen)
         if not dry_run:
             replay_events(chosen, reason=reason)  # Each page is a transaction of its own.
     if dry_run:
-        typer.echo(f"{count} webhooks would be replayed. Do it with --apply")
+        typer.echo(f"Webhooks to replay: {count}. Nothing was done. Do it with --apply")
     else:
-        typer.echo(f"{count} webhooks are replayed.")
+        typer.echo(f"Webhooks replayed: {count}.")
 
 
 def _choose(
@@ -145,6 +150,14 @@ def _show(event_id: UUID) -> None:
     for conflict in event.conflicts.order_by("received_at"):
         body = read_body(conflict.id)
         typer.echo(f"same id, {conflict.received_at.isoformat()} ({body.form}):\n{body.text}")
+
+
+def _check_endpoint(key: str) -> None:
+    """Tell a mistyped endpoint from one that has nothing."""
+    from handrail.inbox.models import WebhookEndpoint
+
+    if key and not WebhookEndpoint.objects.filter(key=key).exists():
+        raise typer.BadParameter(f"there is no endpoint {key!r}; see: handrail provider list")
 
 
 def _in_utc(moment: datetime | None) -> datetime | None:
