@@ -6,7 +6,9 @@ from typing import Any
 import psycopg
 import pytest
 
+from tests.databases import Database
 from tests.enrollments.look import find_run, see, see_attention, see_calls, see_runs
+from tests.enrollments.test_promises import find
 from tests.factories import Course, Enrollment, Learner, Outcome, Provider, World, now
 
 CERTIFICATE = {"external_id": "c-1", "number": "N 1", "download_url": "https://partner.example/c-1"}
@@ -285,6 +287,22 @@ def test_a_report_before_any_run_is_kept_for_the_step(world: World, provisioned:
     assert (
         world.value("select progress from enrollment_steps where course_id = %s", second.id) == 20
     )
+
+
+@pytest.mark.parametrize("kind", ["enrollment.created", "certificate.issued", "enrollment.ended"])
+def test_what_is_known_of_a_run_before_its_turn_has_a_cause(
+    world: World, provisioned: School, database: Database, kind: str
+) -> None:
+    second = provisioned.courses[1]
+    event = world.event(kind, provisioned.ada, second, by="account", certificate=CERTIFICATE)
+
+    assert world.apply({**event, "external_enrollment_id": "e-2"}) == [APPLIED]
+
+    assert world.rows(
+        "select fact_kind, fact_id from partner_lms_enrollments where external_enrollment_id = 'e-2'"
+    ) == [("webhook", event["cause_id"])]
+    with database.connect("superuser", autocommit=False) as connection:
+        assert find(connection) == []
 
 
 def test_a_report_before_its_turn_that_does_not_name_the_enrollment_has_its_id_asked_for(

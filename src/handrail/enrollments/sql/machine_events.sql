@@ -69,8 +69,10 @@ begin
          where e.organization_id = v_provider.organization_id and e.learner_id = v_account.learner_id
            and s.course_id = v_course) then
       insert into partner_lms_enrollments
-        (organization_id, partner_account_id, provider_id, learner_id, course_id, run, status, external_enrollment_id)
-      values (v_provider.organization_id, v_account.id, v_provider.id, v_account.learner_id, v_course, 1, 'active', v_external)
+        (organization_id, partner_account_id, provider_id, learner_id, course_id, run, status, external_enrollment_id,
+         fact_kind, fact_id, fact_actor, fact_reason)
+      values (v_provider.organization_id, v_account.id, v_provider.id, v_account.learner_id, v_course, 1, 'active', v_external,
+              p_event.cause_kind, p_event.cause_id, p_event.actor, coalesce(p_event.cause_reason, ''))
       on conflict do nothing
       returning * into v_run;
     end if;
@@ -109,7 +111,7 @@ begin
         when e.kind = 'course.failed' and r.completed_at >= e.at and r.revoked_at is null then 'an older failure does not undo a completion'
         when e.kind = 'progress.updated' and r.status = 'completed' and r.revoked_at is null then 'already completed'
         when e.kind = 'progress.updated' and r.progress_at > e.at then 'older than the progress known'
-        when e.kind = 'enrollment.created' and r.status not in ('requested', 'provisioning')
+        when e.kind = 'enrollment.created' and r.created_at < now() and r.status not in ('requested', 'provisioning')
              and (r.status <> 'needs_attention' or r.external_enrollment_id is not null) then 'already known'
         when e.kind = 'enrollment.ended' and r.status in ('completed', 'cancelled', 'failed') then 'the run had ended'
         when e.kind = 'enrollment.ended' and r.status in ('requested', 'provisioning') and r.external_enrollment_id is null
