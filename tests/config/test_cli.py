@@ -260,6 +260,22 @@ def test_nothing_outlives_a_killed_run(running: Running) -> None:
         time.sleep(0.05)
 
 
+def test_the_first_start_can_be_broken_off(folder: Path) -> None:
+    running = Running(folder, find_free_port())
+    running.wait_for("Making the example")
+    time.sleep(3)
+    os.killpg(running.process.pid, signal.SIGINT)  # as the terminal does
+
+    assert running.process.wait(30) == 0
+    assert (
+        running.output().splitlines()[-1] == "Stopping before it was ready. The next start goes on."
+    )
+    assert "Traceback" not in running.output()
+    assert list_users_of(folder) == []
+    with start_run(folder) as again:
+        assert again.status("/readyz") == 200
+
+
 def test_each_process_has_its_own_passwords_only(lasting: Running) -> None:
     own = {
         "web": {DatabaseRole.WEB, DatabaseRole.INGRESS},

@@ -20,6 +20,7 @@ from handrail.config.installation import (
     check_port,
     read_installation,
 )
+from handrail.config.parent_death import make_die_with_parent
 from handrail.config.parsing import parse_host_port
 from handrail.config.supervisor import Group, ProcessSpec
 
@@ -34,7 +35,8 @@ def run_installation(*, port: int) -> int:
 
     With `HANDRAIL_DATABASE_URL` it uses that database, else the embedded server below `./var`.
     """
-    signal.signal(signal.SIGTERM, _end)  # until the group takes the signals
+    for number in (signal.SIGINT, signal.SIGTERM):  # until the group takes the signals
+        signal.signal(number, _end)
     host, port = _choose_address(port)
     check_port(host, port)
     with contextlib.ExitStack() as stack:
@@ -79,7 +81,13 @@ def run_step(installation: Installation, process: str, *arguments: str) -> str:
     """
     spec = installation.spec_of(process, *arguments)
     result = subprocess.run(
-        spec.arguments, env=spec.environment, stdout=subprocess.PIPE, text=True, check=False
+        spec.arguments,
+        env=spec.environment,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+        start_new_session=True,  # Ctrl-C is ours: it is ended with what it started.
+        preexec_fn=make_die_with_parent(signal.SIGKILL),
     )
     if result.returncode:
         raise ChildFailed(f"{process} did not succeed. Nothing was started.\n{result.stdout}")
@@ -176,4 +184,5 @@ def say(line: str) -> None:
 
 
 def _end(*_: object) -> NoReturn:
+    say("Stopping before it was ready. The next start goes on.")
     raise SystemExit(0)

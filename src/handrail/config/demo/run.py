@@ -34,7 +34,8 @@ def run_demo(wish: Wish) -> int:
     Raises:
         Refusal: what a person must mend first.
     """
-    signal.signal(signal.SIGTERM, _end)  # until the group takes the signals
+    for number in (signal.SIGINT, signal.SIGTERM):  # until the group takes the signals
+        signal.signal(number, _end)
     began = time.monotonic()
     _clear_environment()
     bind = ("127.0.0.1", wish.port or find_free_port())
