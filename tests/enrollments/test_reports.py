@@ -552,6 +552,32 @@ def test_created_tells_the_id_while_a_person_was_asked_for_it(world: World, scho
     )
 
 
+def test_a_completion_taken_back_that_we_never_heard_of_tells_the_id(
+    world: World, school: School
+) -> None:
+    (account,) = world.claim()
+    world.record(account, external_id="ada-1")
+    (call,) = world.claim()
+    event = world.event("completion.revoked", school.ada, school.first, by="account")
+    world.apply(event)
+    assert see_calls(world, school.ada)[-1] == "enroll sending"
+    world.apply({**event, "external_enrollment_id": "e-1"})
+    world.record(call, "needs_person", error="Who?", cause="account_gone")
+
+    assert see_runs(world, school.ada, school.first) == ["active"]
+    assert see_attention(world) == ["completion_revoked"]
+
+
+def test_a_completion_taken_back_without_an_id_leaves_the_call_to_be_made(
+    world: World, school: School
+) -> None:
+    (account,) = world.claim()
+    world.record(account, external_id="ada-1")
+    school.report("completion.revoked")
+
+    assert see_calls(world, school.ada)[-1] == "enroll queued"
+
+
 def test_a_completion_taken_back_while_suspended_is_failed_by_the_partner(
     world: World, provisioned: School
 ) -> None:

@@ -131,6 +131,22 @@ def test_a_suspended_enrollment_goes_on_in_the_new_program(
     assert [each.kind for each in world.claim()] == ["create_account"]
 
 
+def test_what_a_suspended_enrollment_held_goes_out_for_the_new_one(
+    world: World, courses: list[Course]
+) -> None:
+    a, b, *_ = courses
+    old = enroll(world, a)
+    (account,) = world.claim()
+    world.record(account, external_id="ada-1")
+    world.call("suspend_enrollment", old.id, "ill")
+    assert see_calls(world, old.learner) == ["create_account done", "enroll queued held"]
+    new = transfer(world, old, world.program(old.program.organization, b, a))
+    world.answer_calls()
+
+    assert see(world, new) == "active: in_progress, pending"
+    assert see_runs(world, old.learner, a) == ["active"]
+
+
 def test_to_a_newer_version_of_the_same_program(world: World, courses: list[Course]) -> None:
     a, b, c, *_ = courses
     old = enroll(world, a, b)

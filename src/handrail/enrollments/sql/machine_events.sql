@@ -127,9 +127,8 @@ begin
           when 'course.completed' then 'completed'
           when 'course.failed' then case when r.status = 'completed' and r.revoked_at is null then r.status else 'failed' end
           when 'enrollment.ended' then case r.status when 'cancelling' then 'cancelled' else 'needs_attention' end
-          when 'progress.updated' then
-            case when d.brings_id and r.status in ('requested', 'provisioning', 'needs_attention') then 'active' else r.status end
-          else r.status end,
+          else case when d.brings_id and r.status in ('requested', 'provisioning', 'needs_attention') then 'active' else r.status end
+          end,
         external_enrollment_id = coalesce(r.external_enrollment_id, nullif(d.external_enrollment_id, '')),
         completed_at = case d.kind when 'course.completed' then d.at else r.completed_at end,
         revoked_at = case d.kind when 'completion.revoked' then d.at when 'course.completed' then null else r.revoked_at end,
@@ -142,7 +141,7 @@ begin
         progress_at = case when d.kind = 'progress.updated' and d.percent is not null then d.at else r.progress_at end,
         cause = case when d.kind = 'enrollment.ended' and r.status <> 'cancelling' then 'The partner ended this enrollment.'
                      when d.kind in ('course.completed', 'course.failed')
-                          or d.brings_id and d.kind in ('enrollment.created', 'progress.updated') then '' else r.cause end,
+                          or d.brings_id then '' else r.cause end,
         fact_kind = case when d.is_cause then d.cause_kind else r.fact_kind end,
         fact_id = case when d.is_cause then d.cause_id else r.fact_id end,
         fact_actor = case when d.is_cause then d.actor else r.fact_actor end,
@@ -218,6 +217,9 @@ begin
         perform open_attention(v_run.organization_id, 'completion_revoked', v_run.id,
           'The partner took a completion back' || coalesce(': ' || nullif(rtrim(v_event.reason, '. '), ''), '')
           || '. Reopen the step or keep the completion.', '{}', v_enrollment, v_run.provider_id);
+        if v_run.external_enrollment_id is not null then
+          perform take_back_calls(v_run.id, 'enroll', true, 'the partner told its id');
+        end if;
       when v_event.kind in ('course.completed', 'course.failed') then
         perform close_attention(kind, v_run.id, 'the partner reported a result')
         from unnest(array['run', 'partner_not_told']) as kind;

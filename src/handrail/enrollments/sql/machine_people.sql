@@ -558,6 +558,7 @@ begin
   select array_agg(partner_enrollment_id order by partner_enrollment_id) into v_runs from enrollment_steps
   where enrollment_id = p_enrollment and status in ('pending', 'in_progress', 'failed') and partner_enrollment_id is not null;
   perform release_runs(v_runs);
+  perform hold_calls(v_new);  -- the old one may have been suspended
   perform activate_enrollment(v_new, v_cause);
   return v_new;
 end
