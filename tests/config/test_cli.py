@@ -260,6 +260,15 @@ def test_nothing_outlives_a_killed_run(running: Running) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.parametrize("port", ["0", "65536", "http"])
+def test_a_port_that_is_none_is_told(folder: Path, port: str) -> None:
+    result = handrail("run", folder=folder, PORT=port)
+
+    assert result.returncode == 2
+    assert "(env var: 'PORT')" in result.stderr
+    assert list(folder.iterdir()) == []
+
+
 def test_the_first_start_can_be_broken_off(folder: Path) -> None:
     running = Running(folder, find_free_port())
     running.wait_for("Making the example")

@@ -10,7 +10,9 @@ import typer
 
 
 def run(
-    port: Annotated[int, typer.Option(envvar="PORT", help="Port of the web process.")] = 8000,
+    port: Annotated[
+        int, typer.Option(envvar="PORT", min=1, max=65535, help="Port of the web process.")
+    ] = 8000,
 ) -> None:
     """Run database, web, applier, worker and sandbox here, as one group, until Ctrl-C or SIGTERM."""
     from handrail.config.run import run_installation
@@ -22,7 +24,7 @@ def demo(
     *,
     learners: Annotated[int, typer.Option(min=0, help="So many invented learners more.")] = 0,
     faults: Annotated[bool, typer.Option("--faults", help="Partners that fail.")] = False,
-    port: Annotated[int, typer.Option(envvar="PORT", help="0: a free one.")] = 0,
+    port: Annotated[int, typer.Option(envvar="PORT", min=0, max=65535, help="0: a free one.")] = 0,
 ) -> None:
     """Carry the example roster from enrollment to certificate, in fast motion, and check it.
 
