@@ -95,6 +95,7 @@ def test_a_partner_that_refuses(school: School, enrollment: Enrollment, bob: Cli
     ]
     entry = read(bob, f"/admin/attention/{item}")
     assert entry.one("h1").text == "The partner refused"
+    assert entry.one("title").text == "The partner refused · Ridgeline Career School"
     assert entry.one("p", class_="hr-lead").text == "Unknown postal code."
     assert list_offers(bob, item) == [
         "Try again",

@@ -195,3 +195,13 @@ def test_the_link_leads_to_our_own_address_whatever_host_was_named(
     deliver()
 
     assert "6666" not in mailbox.read()[2]
+
+
+@pytest.mark.parametrize("path", ["/accounts/password/change/", "/accounts/reauthenticate/"])
+def test_the_link_for_who_forgot_the_password_stands_behind_its_field(
+    school: School, client: Client, path: str
+) -> None:
+    school.lena.sign_in(client)
+    shown = client.get(path).content.decode()
+
+    assert 0 < shown.index('type="password"') < shown.index("Forgot your password?")
