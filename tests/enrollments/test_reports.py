@@ -488,6 +488,22 @@ def test_an_enrollment_ended_by_the_partner_needs_a_person(
     assert provisioned.see() == "active: completed, in_progress"
 
 
+@pytest.mark.parametrize("needs_person", [False, True])
+def test_what_ended_is_not_ours_while_ours_is_being_asked_for(
+    world: World, school: School, needs_person: bool
+) -> None:
+    (account,) = world.claim()
+    world.record(account, external_id="ada-1")
+    if needs_person:
+        (call,) = world.claim()
+        world.record(call, "needs_person", error="full", cause="refused")
+
+    outcome = school.report("enrollment.ended")
+
+    assert outcome == Outcome("ignored", "ours is still being asked for")
+    assert see_attention(world) == (["call"] if needs_person else [])
+
+
 def test_an_enrollment_that_ended_stays_on_the_list_while_its_step_is_in_progress(
     world: World, provisioned: School
 ) -> None:

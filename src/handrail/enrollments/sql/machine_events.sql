@@ -114,7 +114,8 @@ begin
         when e.kind = 'enrollment.created' and r.created_at < now() and r.status not in ('requested', 'provisioning')
              and (r.status <> 'needs_attention' or r.external_enrollment_id is not null) then 'already known'
         when e.kind = 'enrollment.ended' and r.status in ('completed', 'cancelled', 'failed') then 'the run had ended'
-        when e.kind = 'enrollment.ended' and r.status in ('requested', 'provisioning') and r.external_enrollment_id is null
+        when e.kind = 'enrollment.ended' and r.status in ('requested', 'provisioning', 'needs_attention')
+             and r.external_enrollment_id is null
           then 'ours is still being asked for'
       end as why_not
     from (select x.*, coalesce(x.occurred_at, x.received_at, now()) as at from unnest(p_events) as x) as e
