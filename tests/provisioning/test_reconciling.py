@@ -9,6 +9,7 @@ from pytest_django import Settings
 from typer.testing import CliRunner
 
 from handrail.core.crypto import Keyring
+from handrail.core.refusal import Refusal
 from handrail.core.worker import make_context
 from handrail.enrollments.reconciling import Reconciler, Tally
 from tests.provisioning.campus import Campus
@@ -238,3 +239,8 @@ def test_the_command_tells_what_it_found(campus: Campus, settings: Settings) -> 
     mistyped = CliRunner().invoke(application, ["--provider", "miladi"])
     assert mistyped.exit_code == 2
     assert "there is no provider 'miladi'" in mistyped.output
+
+    campus.world.rows("select hold_outbound()")
+    held = CliRunner().invoke(application, [])
+    assert isinstance(held.exception, Refusal)
+    assert "handrail release-outbound" in str(held.exception)

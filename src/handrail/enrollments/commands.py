@@ -113,6 +113,7 @@ async def _go_round(slug: str, *, dry_run: bool) -> "Tally":
     from django.conf import settings
 
     from handrail.core.crypto import Keyring
+    from handrail.core.refusal import Refusal
     from handrail.core.worker import make_context
     from handrail.enrollments.reconciling import Reconciler
 
@@ -120,8 +121,9 @@ async def _go_round(slug: str, *, dry_run: bool) -> "Tally":
     reconciler = Reconciler(context, Keyring(settings.HANDRAIL_SECRET_KEYS))
     try:
         if await reconciler.is_held():
-            raise typer.BadParameter(
-                "calls to partners are held back after a restore; see handrail release-outbound"
+            raise Refusal(
+                "Calls to partners are held since a restore. Look around, then let them out: "
+                "handrail release-outbound"
             )
         return await reconciler.go_round(slug=slug, dry_run=dry_run)
     finally:
