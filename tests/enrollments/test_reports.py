@@ -516,6 +516,21 @@ def test_an_enrollment_that_ended_stays_on_the_list_while_its_step_is_in_progres
     assert see_attention(world) == ["run"]
 
 
+def test_an_enrollment_without_an_id_that_goes_on_after_it_ended(world: World) -> None:
+    organization = world.organization()
+    course = world.course(world.provider(organization, mode="link"))
+    ada = world.learner(organization)
+    world.enroll(ada, world.program(organization, course))
+    world.report("enrollment.ended", ada, course)
+    assert see_attention(world) == ["run"]
+
+    event = world.event("progress.updated", ada, course, percent=5)
+    world.apply({**event, "external_enrollment_id": "e-1"})
+
+    assert see_runs(world, ada, course) == ["active"]
+    assert see_attention(world) == []
+
+
 def test_an_enrollment_that_ended_before_its_turn_is_not_joined(
     world: World, provisioned: School
 ) -> None:

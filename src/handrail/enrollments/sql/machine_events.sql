@@ -204,6 +204,9 @@ begin
       where e.organization_id = v_run.organization_id and e.learner_id = v_run.learner_id and s.course_id = v_run.course_id
       order by e.created_at desc limit 1;
     end if;
+    if v_run.status = 'active' then  -- it came with the id, after it had ended for us
+      perform close_attention('run', v_run.id, 'the partner told its id');
+    end if;
     case
       when v_event.kind = 'enrollment.ended' and v_run.status = 'needs_attention' then
         perform open_attention(v_run.organization_id, 'run', v_run.id,
