@@ -402,7 +402,8 @@ def test_a_completion_taken_back_goes_to_a_person_and_is_kept(
     assert world.rows("select kind, cause from attention_items") == [
         (
             "completion_revoked",
-            "The partner took a completion back: regraded. Reopen the step or keep the completion.",
+            "The partner took a completion back: regraded. Open the step again (an administrator can), "
+            "or keep the completion.",
         )
     ]
 

@@ -220,7 +220,7 @@ begin
               and coalesce(v_event.occurred_at, v_event.received_at, now()) > v_run.completed_at then
         perform open_attention(v_run.organization_id, 'completion_revoked', v_run.id,
           'The partner took a completion back' || coalesce(': ' || nullif(rtrim(v_event.reason, '. '), ''), '')
-          || '. Reopen the step or keep the completion.', '{}', v_enrollment, v_run.provider_id);
+          || '. Open the step again (an administrator can), or keep the completion.', '{}', v_enrollment, v_run.provider_id);
         if v_run.external_enrollment_id is not null then
           perform take_back_calls(v_run.id, 'enroll', true, 'the partner told its id');
         end if;
