@@ -491,7 +491,7 @@ def test_an_enrollment_ended_by_the_partner_needs_a_person(
 
 @pytest.mark.parametrize("needs_person", [False, True])
 def test_what_ended_is_not_ours_while_ours_is_being_asked_for(
-    world: World, school: School, needs_person: bool
+    *, world: World, school: School, needs_person: bool
 ) -> None:
     (account,) = world.claim()
     world.record(account, external_id="ada-1")
