@@ -399,13 +399,11 @@ def test_a_completion_taken_back_goes_to_a_person_and_is_kept(
     provisioned.report("completion.revoked", reason="regraded")
 
     assert provisioned.see() == "active: completed, in_progress"
-    assert world.rows("select kind, cause from attention_items") == [
-        (
-            "completion_revoked",
-            "The partner took a completion back: regraded. Open the step again (an administrator can), "
-            "or keep the completion.",
-        )
-    ]
+    words = (
+        "The partner took a completion back: regraded. Open the step again (an administrator can), "
+        "or keep the completion."
+    )
+    assert world.rows("select kind, cause from attention_items") == [("completion_revoked", words)]
 
 
 def test_a_completion_that_was_taken_back_before_it_arrived_does_not_count(
