@@ -235,6 +235,7 @@ def test_launch_in_a_browser(desk: Desk, browser: Browser, width: int) -> None:
     browser.click("Launch training")
     browser.wait_for(lambda: len(browser.driver.window_handles) == 2)
     browser.driver.switch_to.window(browser.driver.window_handles[1])
+    browser.set_width(width)  # a new window begins as wide as the browser
     browser.wait_for(lambda: browser.path.endswith("?from=partner"))
 
     assert browser.find_faults() == []
