@@ -39,7 +39,7 @@ DURABLE = {"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on"}
 NOT_DURABLE = dict.fromkeys(DURABLE, "off")
 SETTINGS = {
     # A machine with 2 cores and 2 GB; PostgreSQL's own default is made for 1990s shared memory.
-    "shared_buffers": "128MB",
+    "shared_buffers": "512MB",
     "effective_cache_size": "1GB",
     "work_mem": "8MB",
     "maintenance_work_mem": "64MB",
