@@ -27,7 +27,7 @@ from step_events
 where to_status = 'completed' and step_id is not null limit 1;
 
 -- breaks: two runs of one course
-drop index partner_lms_enrollments_one_open;
+drop index partner_lms_enrollments_current;
 insert into partner_lms_enrollments (organization_id, partner_account_id, provider_id, learner_id, course_id, run)
 select organization_id, partner_account_id, provider_id, learner_id, course_id, run + 1
 from partner_lms_enrollments

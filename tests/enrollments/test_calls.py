@@ -412,6 +412,24 @@ def test_going_on_under_the_old_id_counts_only_newer_facts(world: World, school:
     assert see(world, school.enrollment) == "completed: completed #2"
 
 
+def test_what_goes_on_under_the_old_id_is_what_others_join(world: World, school: School) -> None:
+    conflict(world, school)
+    world.call("continue_old_run", school.call.intent, "their rule")
+
+    other = world.enroll(school.ada, world.program(school.organization, school.course))
+
+    assert school.runs() == ["active", "cancelled"]
+    assert see(world, other) == "active: in_progress"
+    world.report("course.completed", school.ada, school.course, by="account")
+    assert see(world, other) == "completed: completed"
+    third = world.enroll(school.ada, world.program(school.organization, school.course))
+    assert see(world, third) == "completed: completed"
+    assert school.runs() == ["completed", "cancelled"]
+
+    world.on_step("reopen_step", school.enrollment, school.course, "once more")
+    assert school.runs() == ["completed", "cancelled", "provisioning"]
+
+
 def test_going_on_under_the_old_id_after_a_withdrawal_that_could_not_be_told(world: World) -> None:
     school = School(world, unenroll=False)
     school.record(external_id="e-1")

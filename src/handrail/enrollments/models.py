@@ -95,6 +95,7 @@ class PartnerEnrollment(models.Model):
     learner = models.ForeignKey(Learner, on_delete=models.DO_NOTHING, related_name="+")
     course = models.ForeignKey(Course, on_delete=models.DO_NOTHING, related_name="+")
     run = models.IntegerField(default=1)
+    is_current = models.BooleanField(default=True)
     status = StatusField()
     external_enrollment_id = models.TextField(null=True)  # noqa: DJ001  # empty until the partner said it
     saved = models.JSONField(default=dict)
@@ -157,7 +158,7 @@ class EnrollmentStep(models.Model):
 class StepEvent(models.Model):
     """Append-only history: who or what changed a step or enrollment, from what to what."""
 
-    id = models.UUIDField(primary_key=True, db_default=models.Func(function="uuidv7"))
+    id = models.BigAutoField(primary_key=True)
     organization = models.ForeignKey(Organization, on_delete=models.DO_NOTHING, related_name="+")
     enrollment = models.ForeignKey(Enrollment, on_delete=models.DO_NOTHING, related_name="events")
     step_id = models.UUIDField(null=True)

@@ -186,7 +186,7 @@ def _tell_staff_call(call: Call, partner: str) -> str:
 class Change:
     """A row of the history, with the names of what it speaks of."""
 
-    id: UUID
+    id: int
     at: datetime
     step_title: str
     """Empty for a change of the enrollment itself."""

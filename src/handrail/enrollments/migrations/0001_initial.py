@@ -206,6 +206,7 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("run", models.IntegerField(default=1)),
+                ("is_current", models.BooleanField(default=True)),
                 ("status", handrail.core.fields.StatusField()),
                 ("external_enrollment_id", models.TextField(null=True)),
                 ("saved", models.JSONField(default=dict)),
@@ -261,12 +262,7 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="StepEvent",
             fields=[
-                (
-                    "id",
-                    models.UUIDField(
-                        db_default=models.Func(function="uuidv7"), primary_key=True, serialize=False
-                    ),
-                ),
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
                 ("step_id", models.UUIDField(null=True)),
                 ("attempt", models.IntegerField(null=True)),
                 ("from_status", models.TextField(null=True)),

@@ -38,7 +38,7 @@ left join enrollment_steps cause on h.cause_kind = 'step' and cause.id = h.cause
 left join partner_lms_courses before on before.id = cause.course_id and before.organization_id = h.organization_id
 order by {order}
 """
-_NEWEST_FIRST = Keyset(columns={"h.id": "uuid"}, newest_first=True)
+_NEWEST_FIRST = Keyset(columns={"h.id": "bigint"}, newest_first=True)
 _RESULTS = """
 select result, reported_at from sensitive_results where partner_enrollment_id = %s order by reported_at desc
 """

@@ -20,7 +20,15 @@ def _read_text(value: object) -> str:
     return value
 
 
+def _read_bigint(value: object) -> int:
+    number = int(_read_text(value))
+    if number.bit_length() > 63:
+        raise ValueError("no bigint")
+    return number
+
+
 _PARSERS: Final[Mapping[str, Callable[[Any], object]]] = {
+    "bigint": _read_bigint,
     "text": _read_text,
     "timestamptz": datetime.fromisoformat,
     "uuid": UUID,

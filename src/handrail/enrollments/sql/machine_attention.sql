@@ -210,10 +210,11 @@ begin
     perform refuse('The partner''s id is not one of an earlier attempt of this person in this course.');
   end if;
   update intents set status = 'canceled', updated_at = now() where id = p_intent;
-  update partner_lms_enrollments set status = 'cancelled', cause = 'goes on under an earlier enrollment', updated_at = now()
+  update partner_lms_enrollments
+  set status = 'cancelled', is_current = false, cause = 'goes on under an earlier enrollment', updated_at = now()
   where id = v_new.id;
   update partner_lms_enrollments
-  set status = 'active', continued = true, counts_from = v_new.created_at, completed_at = null, failed_at = null,
+  set status = 'active', is_current = true, continued = true, counts_from = v_new.created_at, completed_at = null, failed_at = null,
       failure_reason = '', revoked_at = null, progress = null, progress_at = null, cause = '', updated_at = now()
   where id = v_old.id;
   update enrollment_steps set partner_enrollment_id = v_old.id, updated_at = now()

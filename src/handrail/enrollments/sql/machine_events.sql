@@ -28,7 +28,7 @@ create type partner_event as (
 );
 
 -- Find the run of an event whose external id is unknown here: our own id echoed by the partner, else the
--- newest run of that account (or learner) and course. A report about a course that this person has as a
+-- current run of that account (or learner) and course. A report about a course that this person has as a
 -- step but no run yet makes the run, as a fact from the partner.
 create or replace function find_run(p_event partner_event) returns uuid language plpgsql as $$
 declare
@@ -62,8 +62,7 @@ begin
       returning * into v_account;
     end if;
     select * into v_run from partner_lms_enrollments
-    where partner_account_id = v_account.id and course_id = v_course
-    order by run desc limit 1;
+    where partner_account_id = v_account.id and course_id = v_course and is_current;
     if v_run.id is null and exists (
          select from enrollments e join enrollment_steps s on s.enrollment_id = e.id
          where e.organization_id = v_provider.organization_id and e.learner_id = v_account.learner_id
@@ -95,7 +94,8 @@ language plpgsql as $$
 begin
   return query
   with decided as (
-    select e.*, r.organization_id, r.learner_id as run_learner, r.status as old_status, r.revoked_at is not null as was_revoked,
+    select e.*, r.ctid as place, r.organization_id, r.learner_id as run_learner, r.status as old_status,
+      r.revoked_at is not null as was_revoked,
       r.external_enrollment_id is null and e.external_enrollment_id <> '' as brings_id,
       -- What the run's status rests on stays its cause, whatever else is reported.
       case r.status when 'completed' then e.kind = 'course.completed' or e.kind = 'course.failed' and r.revoked_at is not null
@@ -149,14 +149,7 @@ begin
         fact_reason = case when d.is_cause then coalesce(d.cause_reason, '') else r.fact_reason end,
         updated_at = now()
     from decided d
-    where r.id = d.run_id and d.why_not is null and d.kind <> 'certificate.issued'
-  ), progress as (
-    update enrollment_steps s set progress = d.percent, updated_at = now()
-    from decided d, enrollments en
-    where d.kind = 'progress.updated' and d.why_not is null and d.percent is not null
-      and en.organization_id = d.organization_id and en.learner_id = d.run_learner and s.enrollment_id = en.id
-      and s.partner_enrollment_id = d.run_id and (s.status = 'in_progress') is true  -- by enrollment, not by status
-      and s.progress is distinct from d.percent
+    where r.ctid = d.place and d.why_not is null and d.kind <> 'certificate.issued'  -- locked, so it stays there
   )
   select d.ref, case when d.why_not is not null then 'ignored' else 'applied' end, coalesce(d.why_not, ''),
          d.kind = 'enrollment.ended' and d.old_status = 'cancelled' or d.why_not is null and (
@@ -168,6 +161,18 @@ begin
            or d.brings_id and d.old_status = 'needs_attention')
   from decided d;
 end
+$$;
+
+-- Progress that was taken over shows on the steps under way.
+create or replace function show_progress(p_events partner_event[]) returns void language sql as $$
+  update enrollment_steps s set progress = e.percent, updated_at = now()
+  from unnest(p_events) as e
+  join partner_lms_enrollments r on r.id = e.run_id
+  join enrollments en on en.organization_id = r.organization_id and en.learner_id = r.learner_id
+  where e.kind = 'progress.updated' and e.percent is not null
+    and s.enrollment_id = en.id and s.partner_enrollment_id = r.id
+    and (s.status = 'in_progress') is true  -- by enrollment, not by status
+    and s.progress is distinct from e.percent
 $$;
 
 -- A run's calls that need no answer any more; with p_known, also those that may have done their work.
@@ -290,29 +295,40 @@ declare
   v_refs text[];
   v_outcomes text[];
   v_reasons text[];
+  v_applied text[];
   v_to_raise text[];
+  v_has_progress boolean;
+  v_has_papers boolean;
+  v_has_new_ids boolean;
   v_early boolean;
 begin
-  select array_agg(distinct run_id), max(wave) into v_runs, v_waves from unnest(p_events);
+  select array_agg(distinct run_id), max(wave), bool_or(kind = 'progress.updated' and percent is not null),
+         bool_or(certificate is not null or sensitive_result <> ''), bool_or(not by_external and external_enrollment_id <> '')
+  into v_runs, v_waves, v_has_progress, v_has_papers, v_has_new_ids
+  from unnest(p_events);
   select * into v_enrollments, v_early from lock_for_runs(v_runs);
   for v_wave in 1 .. v_waves loop
-    select array_agg(f.ref), array_agg(f.outcome), array_agg(f.reason), array_agg(f.ref) filter (where f.to_raise)
-    into v_refs, v_outcomes, v_reasons, v_to_raise
+    select array_agg(f.ref), array_agg(f.outcome), array_agg(f.reason),
+           array_agg(f.ref) filter (where f.outcome = 'applied'), array_agg(f.ref) filter (where f.to_raise)
+    into v_refs, v_outcomes, v_reasons, v_applied, v_to_raise
     from fold_events(case when v_waves = 1 then p_events
                           else array(select e from unnest(p_events) as e where e.wave = v_wave) end) as f;
+    if v_has_progress then
+      perform show_progress(array(select e from unnest(p_events) as e where e.ref = any (v_applied)));
+    end if;
     if v_to_raise is not null then
       perform raise_reports(array(select e from unnest(p_events) as e where e.ref = any (v_to_raise)));
     end if;
     return query select * from unnest(v_refs, v_outcomes, v_reasons);
   end loop;
-  if exists (select from unnest(p_events) as e where e.certificate is not null or e.sensitive_result <> '') then
+  if v_has_papers then
     perform keep_papers(p_events);
   end if;
-
-  -- Ids that were not known before this batch: others may wait for them.
-  perform wake_waiting_events(known.provider_id, known.ids)
-  from (select provider_id, array_agg(distinct external_enrollment_id) as ids from unnest(p_events)
-        where not by_external and external_enrollment_id <> '' group by provider_id) as known;
+  if v_has_new_ids then  -- Others may wait for them.
+    perform wake_waiting_events(known.provider_id, known.ids)
+    from (select provider_id, array_agg(distinct external_enrollment_id) as ids from unnest(p_events)
+          where not by_external and external_enrollment_id <> '' group by provider_id) as known;
+  end if;
 
   if v_early then
     -- Done before its turn: a step that would start later takes the completion over, if it would count at the
@@ -326,8 +342,8 @@ begin
       and (c.valid_months is null or r.completed_at + make_interval(months => c.valid_months) > now())
       and not exists (
         select from partner_lms_enrollments later
-        where later.partner_account_id = r.partner_account_id and later.course_id = r.course_id and later.run > r.run
-          and later.counts_from is not null)
+        where later.partner_account_id = r.partner_account_id and later.course_id = r.course_id
+          and later.counts_from > coalesce(r.counts_from, '-infinity'))
       and s.enrollment_id = e.id and s.course_id = r.course_id and s.status = 'pending'
       and (s.required or s.chosen_at is not null) and not s.demands_new_run
       and s.partner_enrollment_id is distinct from r.id;

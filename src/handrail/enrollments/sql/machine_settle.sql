@@ -32,11 +32,11 @@ $$;
 create or replace function settle_steps(p_enrollments uuid[]) returns void language plpgsql as $$
 begin
   with due as (
-    select s.id, s.organization_id, s.enrollment_id, s.attempt, s.status as from_status, r.status as to_status,
+    select s.ctid as place, s.id, s.organization_id, s.enrollment_id, s.attempt, s.status as from_status, r.status as to_status,
            r.completed_at, r.failure_reason, r.fact_kind, r.fact_id, r.fact_actor, r.fact_reason
     from enrollment_steps s
     join partner_lms_enrollments r on r.id = s.partner_enrollment_id
-    where s.enrollment_id = any (p_enrollments)
+    where s.enrollment_id = any (p_enrollments) and s.status in ('pending', 'in_progress', 'failed')
       and (r.status = 'completed' and r.revoked_at is null
            and (s.status in ('in_progress', 'failed') or s.status = 'pending' and (s.required or s.chosen_at is not null))
            or r.status = 'failed' and s.status = 'in_progress')
@@ -48,7 +48,7 @@ begin
         error_message = case due.to_status when 'failed' then due.failure_reason else '' end,
         updated_at = now()
     from due
-    where s.id = due.id
+    where s.ctid = due.place  -- its enrollment is locked, so it stays there
   )
   insert into step_events (organization_id, enrollment_id, step_id, attempt, from_status, to_status,
                            cause_kind, cause_id, actor_id, reason)
@@ -81,131 +81,170 @@ create type step_place as (
   is_leaving boolean       -- the run before is still being canceled
 );
 
--- Find each step's run: the newest of that person and course when it is open, or failed before anybody's
+-- The places of a batch, with what has to be done about them: a pass over the array for each question would
+-- cost more than the answers.
+create type step_places as (
+  places step_place[],
+  has_equivalent boolean,  -- a step is completed at once
+  has_new boolean,         -- one needs a new run
+  has_later boolean,       -- one needs a run that is not the first
+  has_requested boolean,   -- one needs a run that waits for its account
+  has_facts boolean,       -- one joins a run with facts to settle
+  has_open boolean,        -- one joins a run that is open
+  to_lock boolean          -- what is about to be recorded must not be missed
+);
+
+-- Find each step's run: the current one of that person and course when it is open, or failed before anybody's
 -- turn came; else a new one. A course already completed counts as equivalent, unless a new attempt is wanted.
-create or replace function place_steps(p_steps uuid[], p_before uuid[], p_new_attempt boolean) returns step_place[]
+create or replace function place_steps(p_steps uuid[], p_before uuid[], p_new_attempt boolean) returns step_places
 language plpgsql as $$
+declare
+  v_found step_places;
 begin
-  return (
-    with place as (
-      select s.id as step_id, given.step_before, s.organization_id, s.provider_id, s.learner_id, s.course_id,
-             a.id as account_id, a.external_id is not null as is_known, p.mode, same.id as same_id,
-             newest.id as newest_id, coalesce(newest.run, 0) as run, newest.status, newest.progress,
-             newest.status in ('requested', 'provisioning', 'active', 'needs_attention')
-             or newest.status = 'failed' and not p_new_attempt and not exists (select from steps_of_run(newest.id)) as is_joinable,
-             case when a.id is not null then uuidv7() end as new_id
-      from unnest(p_steps, p_before) as given (step_id, step_before)
-      join enrollment_steps s on s.id = given.step_id
-      join partner_lms_providers p on p.id = s.provider_id
-      left join partner_accounts a on a.learner_id = s.learner_id and a.provider_id = s.provider_id
-      left join lateral (
-        select r.id, r.run, r.status, r.progress from partner_lms_enrollments r
-        where r.partner_account_id = a.id and r.course_id = s.course_id
-        order by r.run desc limit 1
-      ) newest on true
-      left join lateral (
-        select r.id from partner_lms_enrollments r join partner_lms_courses c on c.id = r.course_id
-        where r.partner_account_id = a.id and r.course_id = s.course_id and r.status = 'completed' and r.revoked_at is null
-          and (c.valid_months is null or r.completed_at + make_interval(months => c.valid_months) > now())
-          and not exists (  -- reopened since
-            select from partner_lms_enrollments later
-            where later.partner_account_id = a.id and later.course_id = s.course_id and later.run > r.run
-              and later.counts_from is not null)
-        order by r.completed_at desc limit 1
-      ) same on newest.id is not null and not p_new_attempt and not s.demands_new_run
-    )
-    select array_agg(row(
-      step_id, step_before, organization_id, provider_id, learner_id, course_id, account_id, is_known, mode, same_id,
-      case when is_joinable then newest_id else shared_id end,
-      case when is_joinable then run else run + 1 end,
-      case when is_joinable then status
+  with place as (
+    select s.id as step_id, given.step_before, s.organization_id, s.provider_id, s.learner_id, s.course_id,
+           a.id as account_id, a.external_id is not null as is_known, p.mode, same.id as same_id,
+           ongoing.id as ongoing_id, ongoing.run, ongoing.status, ongoing.progress,
+           (ongoing.status in ('requested', 'provisioning', 'active', 'needs_attention')
+            or ongoing.status = 'failed' and not p_new_attempt and not exists (select from steps_of_run(ongoing.id))
+           ) is not true as is_new,
+           ongoing.status is not distinct from 'cancelling' as is_leaving,
+           case when a.id is not null then uuidv7() end as new_id
+    from unnest(p_steps, p_before) as given (step_id, step_before)
+    join enrollment_steps s on s.id = given.step_id
+    join partner_lms_providers p on p.id = s.provider_id
+    left join partner_accounts a on a.learner_id = s.learner_id and a.provider_id = s.provider_id
+    left join lateral (
+      select r.id, r.run, r.status, r.progress from partner_lms_enrollments r
+      where r.partner_account_id = a.id and r.course_id = s.course_id and r.is_current
+      limit 1
+    ) ongoing on true
+    left join lateral (
+      select r.id from partner_lms_enrollments r join partner_lms_courses c on c.id = r.course_id
+      where r.partner_account_id = a.id and r.course_id = s.course_id and r.status = 'completed' and r.revoked_at is null
+        and (c.valid_months is null or r.completed_at + make_interval(months => c.valid_months) > now())
+        and not exists (  -- reopened since
+          select from partner_lms_enrollments later
+          where later.partner_account_id = a.id and later.course_id = s.course_id
+            and later.counts_from > coalesce(r.counts_from, '-infinity'))
+      order by r.completed_at desc limit 1
+    ) same on ongoing.id is not null and not p_new_attempt and not s.demands_new_run
+  ), placed as (
+    select place.*,
+      case when not is_new then status
            when mode = 'link' then 'active'
-           when is_known and status is distinct from 'cancelling' then 'provisioning'
-           else 'requested' end,
-      case when is_joinable then progress end,
-      is_joinable is not true, status is not distinct from 'cancelling')::step_place)
-    from (select place.*, first_value(new_id) over (partition by account_id, course_id) as shared_id from place) as one);
+           when is_known and not is_leaving then 'provisioning'
+           else 'requested' end as run_status,
+      case when not is_new then ongoing_id else first_value(new_id) over (partition by account_id, course_id) end as run_id
+    from place
+  )
+  select
+    array_agg(row(
+      step_id, step_before, organization_id, provider_id, learner_id, course_id, account_id, is_known, mode, same_id, run_id,
+      case when not is_new then run
+           when ongoing_id is null then 1
+           else (select max(r.run) + 1 from partner_lms_enrollments r
+                 where r.partner_account_id = placed.account_id and r.course_id = placed.course_id) end,
+      run_status, case when not is_new then progress end, is_new, is_leaving)::step_place),
+    bool_or(same_id is not null),
+    bool_or(same_id is null and is_new),
+    bool_or(same_id is null and is_new and ongoing_id is not null),
+    bool_or(same_id is null and is_new and run_status = 'requested'),
+    bool_or(same_id is not null or run_status in ('completed', 'failed')),
+    bool_or(same_id is null and not is_new and run_status in ('requested', 'provisioning', 'active', 'needs_attention')),
+    bool_or(same_id is null and (not is_new or is_known is not true or is_leaving))
+  into v_found
+  from placed;
+  return v_found;
 end
 $$;
 
 -- Make the runs that are not there yet, with the calls that ask the partners for them. Returns false when
--- somebody else made one meanwhile: then look again.
-create or replace function make_runs(p_places step_place[], p_new_attempt boolean) returns boolean language plpgsql as $$
-declare
-  v_wanted integer;
-  v_made integer;
+-- somebody else made one meanwhile: then look again. (An insert on conflict would look for one each time, and
+-- cost a twentieth of an advance.)
+create or replace function make_runs(p_found step_places, p_new_attempt boolean) returns boolean language plpgsql as $$
 begin
-  select count(distinct run_id) into v_wanted from unnest(p_places) where is_new and same_id is null;
-  if v_wanted = 0 then
-    return true;
+  if p_found.has_later then
+    perform 1 from unnest(p_found.places) as v
+    join partner_lms_enrollments r on r.partner_account_id = v.account_id and r.course_id = v.course_id and r.is_current
+    where v.is_new and v.same_id is null
+    order by r.id for no key update of r;
+    update partner_lms_enrollments r set is_current = false
+    from unnest(p_found.places) as v
+    where v.is_new and v.same_id is null
+      and r.partner_account_id = v.account_id and r.course_id = v.course_id and r.is_current and r.run < v.run;
   end if;
   with made as (
     insert into partner_lms_enrollments
       (id, organization_id, partner_account_id, provider_id, learner_id, course_id, run, status, counts_from)
     select distinct on (run_id) run_id, organization_id, account_id, provider_id, learner_id, course_id, run, run_status,
            case when p_new_attempt then now() end
-    from unnest(p_places) where is_new and same_id is null
-    on conflict do nothing
+    from unnest(p_found.places) where is_new and same_id is null
     returning id, organization_id, provider_id, partner_account_id, status
-  ), enrolling as (
-    insert into intents (organization_id, provider_id, kind, partner_account_id, partner_enrollment_id)
-    select organization_id, provider_id, 'enroll', partner_account_id, id from made where status = 'provisioning'
-  ), opening as (
+  )
+  insert into intents (organization_id, provider_id, kind, partner_account_id, partner_enrollment_id)
+  select organization_id, provider_id, 'enroll', partner_account_id, id from made where status = 'provisioning';
+  if p_found.has_requested then
     insert into intents (organization_id, provider_id, kind, partner_account_id)
-    select distinct made.organization_id, made.provider_id, 'create_account', made.partner_account_id
-    from made join partner_accounts a on a.id = made.partner_account_id
-    where made.status = 'requested' and (a.external_id is null) is true
+    select distinct v.organization_id, v.provider_id, 'create_account', v.account_id
+    from unnest(p_found.places) as v join partner_accounts a on a.id = v.account_id
+    where v.is_new and v.same_id is null and v.run_status = 'requested' and (a.external_id is null) is true
     on conflict (partner_account_id)
       where kind = 'create_account' and status in ('queued', 'sending', 'failed', 'unknown', 'needs_person')
-      do update set held = false where intents.held
-  )
-  select count(*) into v_made from made;
+      do update set held = false where intents.held;
+  end if;
   perform pg_notify('handrail_intents', '');  -- wakes the worker, once a transaction; it looks by itself too
-  return v_made = v_wanted;
+  return true;
+exception when unique_violation then
+  return false;
 end
 $$;
 
 -- Give each step its run. What is about to be recorded of an account or a cancellation, and a run that is
 -- about to be left, must not be missed: where it matters, lock it and look again.
-create or replace function assign_runs(p_steps uuid[], p_before uuid[], p_new_attempt boolean) returns step_place[]
+create or replace function assign_runs(p_steps uuid[], p_before uuid[], p_new_attempt boolean) returns step_places
 language plpgsql as $$
 declare
-  v_places step_place[];
+  v_found step_places;
   v_runs uuid[];
   v_locked uuid[];
+  v_rounds integer := 0;
 begin
   loop
-    v_places := place_steps(p_steps, p_before, p_new_attempt);
-    if exists (select from unnest(v_places)
-               where same_id is null and (not is_new or is_known is not true or is_leaving)) then
+    v_rounds := v_rounds + 1;
+    if v_rounds > 100 then
+      raise exception 'the runs to be made are always there already';
+    end if;
+    v_found := place_steps(p_steps, p_before, p_new_attempt);
+    if v_found.to_lock then
       v_runs := array(
-        select run_id from unnest(v_places) where same_id is null and not is_new
+        select run_id from unnest(v_found.places) where same_id is null and not is_new
         union
-        select o.id from unnest(v_places) as v
+        select o.id from unnest(v_found.places) as v
         join partner_lms_enrollments o on o.partner_account_id = v.account_id and o.course_id = v.course_id
         where v.is_leaving);
       if v_locked is null or not v_runs <@ v_locked then
         insert into partner_accounts (organization_id, provider_id, learner_id)
-        select distinct organization_id, provider_id, learner_id from unnest(v_places) where account_id is null
+        select distinct organization_id, provider_id, learner_id from unnest(v_found.places) where account_id is null
         order by learner_id, provider_id
         on conflict (learner_id, provider_id) do update set updated_at = now();  -- locks it too
-        perform 1 from partner_accounts where id = any (array(select account_id from unnest(v_places)))
+        perform 1 from partner_accounts where id = any (array(select account_id from unnest(v_found.places)))
         order by id for no key update;
         perform 1 from partner_lms_enrollments where id = any (v_runs) order by id for no key update;
         v_locked := v_runs;
         continue;
       end if;
     end if;
-    exit when make_runs(v_places, p_new_attempt);
+    exit when not v_found.has_new or make_runs(v_found, p_new_attempt);
   end loop;
-  v_runs := array(select run_id from unnest(v_places)
-                  where same_id is null and not is_new
-                    and run_status in ('requested', 'provisioning', 'active', 'needs_attention'));
-  if v_runs <> '{}' then
+  if v_found.has_open then
+    v_runs := array(select run_id from unnest(v_found.places)
+                    where same_id is null and not is_new
+                      and run_status in ('requested', 'provisioning', 'active', 'needs_attention'));
     perform release_hold(v_runs);
     perform ask_for_untold_runs(v_runs);
   end if;
-  return v_places;
+  return v_found;
 end
 $$;
 
@@ -215,14 +254,14 @@ $$;
 create or replace function start_steps(p_steps uuid[], p_before uuid[], p_cause change_cause, p_new_attempt boolean)
 returns boolean language plpgsql as $$
 declare
-  v_places step_place[] := assign_runs(p_steps, p_before, p_new_attempt);
+  v_found step_places := assign_runs(p_steps, p_before, p_new_attempt);
 begin
-  if exists (select from unnest(v_places) where same_id is not null) then
+  if v_found.has_equivalent then
     with done as (
       update enrollment_steps s
       set status = 'completed', partner_enrollment_id = r.id, completed_at = r.completed_at, progress = 100,
           error_message = '', updated_at = now()
-      from unnest(v_places) as v join partner_lms_enrollments r on r.id = v.same_id
+      from unnest(v_found.places) as v join partner_lms_enrollments r on r.id = v.same_id
       where s.id = v.step_id
       returning s.*
     )
@@ -232,8 +271,8 @@ begin
   end if;
 
   with before as (
-    select v.step_id, v.run_id, v.progress, s.status, cause_after(v.step_before, p_cause) as cause
-    from unnest(v_places) as v join enrollment_steps s on s.id = v.step_id
+    select s.ctid as place, v.run_id, v.progress, s.status, cause_after(v.step_before, p_cause) as cause
+    from unnest(v_found.places) as v join enrollment_steps s on s.id = v.step_id
     where v.same_id is null
   ), started as (
     update enrollment_steps s
@@ -241,7 +280,7 @@ begin
         skip_reason = null, waived_by = null, error_message = '', progress = coalesce(before.progress, 0),
         attempt = s.attempt + (case when p_new_attempt then 1 else 0 end), updated_at = now()
     from before
-    where s.id = before.step_id
+    where s.ctid = before.place
     returning s.id, s.organization_id, s.enrollment_id, s.attempt, before.status as from_status, before.cause
   )
   insert into step_events (organization_id, enrollment_id, step_id, attempt, from_status, to_status,
@@ -249,7 +288,7 @@ begin
   select organization_id, enrollment_id, id, attempt, from_status, 'in_progress', (cause).kind, (cause).id,
          (cause).actor, coalesce((cause).reason, '')
   from started;
-  return exists (select from unnest(v_places) where same_id is not null or run_status in ('completed', 'failed'));
+  return v_found.has_facts;
 end
 $$;
 

@@ -5,14 +5,14 @@ declare
 begin
   foreach v_function in array array[
       'settle(uuid[], change_cause)', 'settle_steps(uuid[])', 'lock_enrollments(uuid[])', 'step_just_completed(uuid)', 'steps_of_run(uuid)',
-      'place_steps(uuid[], uuid[], boolean)', 'make_runs(step_place[], boolean)',
+      'place_steps(uuid[], uuid[], boolean)', 'make_runs(step_places, boolean)',
       'assign_runs(uuid[], uuid[], boolean)', 'start_steps(uuid[], uuid[], change_cause, boolean)', 'cause_after(uuid, change_cause)',
       'skip_not_chosen(uuid[], change_cause)', 'complete_enrollments(uuid[], change_cause)',
       'request_waiting_runs(uuid[])', 'enrollments_wanting(uuid)', 'run_is_held(uuid)', 'run_is_wanted(uuid)',
       'account_is_held(uuid)', 'release_runs(uuid[])', 'forgo_account(uuid)', 'release_hold(uuid[])', 'ask_for_untold_runs(uuid[])',
       'leave_partner(uuid, boolean, boolean)', 'hold_calls(uuid)',
       'find_run(partner_event)', 'take_back_calls(uuid, text, boolean, text)', 'fold_events(partner_event[])',
-      'raise_reports(partner_event[])',
+      'raise_reports(partner_event[])', 'show_progress(partner_event[])',
       'keep_papers(partner_event[])', 'lock_for_runs(uuid[])', 'take_over_events(partner_event[])',
       'record_accounts(call_result[])', 'record_enrollments(call_result[])', 'record_departures(call_result[])',
       'forget_account(uuid)', 'hand_to_person(uuid, text, text, boolean)',
@@ -87,6 +87,7 @@ begin
     execute format('alter function %s set enable_seqscan = off', v_function);
     execute format('alter function %s set enable_hashjoin = off', v_function);
     execute format('alter function %s set enable_mergejoin = off', v_function);
+    execute format('alter function %s set enable_bitmapscan = off', v_function);
     execute format('alter function %s set enable_material = off', v_function);
     execute format('alter function %s set cpu_tuple_cost = 1', v_function);
     execute format('alter function %s set cpu_index_tuple_cost = 1', v_function);

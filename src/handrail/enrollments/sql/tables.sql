@@ -79,6 +79,7 @@ create table partner_lms_enrollments (
   learner_id uuid not null,
   course_id uuid not null,
   run integer not null default 1 check (run > 0),
+  is_current boolean not null default true,  -- of the runs of this account and course the one that others may join
   status text not null default 'requested' check (status in
     ('requested', 'provisioning', 'active', 'completed', 'failed', 'needs_attention', 'cancelling', 'cancelled')),
   external_enrollment_id text check (external_enrollment_id <> ''),
@@ -106,10 +107,12 @@ create table partner_lms_enrollments (
   foreign key (organization_id, provider_id, course_id)
     references partner_lms_courses (organization_id, provider_id, id),
   check (status <> 'completed' or completed_at is not null),
-  check (status <> 'failed' or failed_at is not null)
+  check (status <> 'failed' or failed_at is not null),
+  check (is_current or status not in ('requested', 'provisioning', 'active', 'needs_attention'))
 ) with (fillfactor = 80);
-create unique index partner_lms_enrollments_one_open on partner_lms_enrollments (partner_account_id, course_id)
-  where status in ('requested', 'provisioning', 'active', 'needs_attention');
+-- With the check above: at most one open run. An index by status would be paid for by every report.
+create unique index partner_lms_enrollments_current on partner_lms_enrollments (partner_account_id, course_id)
+  where is_current;
 create unique index partner_lms_enrollments_external on partner_lms_enrollments (provider_id, external_enrollment_id)
   where external_enrollment_id is not null;
 
@@ -139,8 +142,9 @@ create table enrollment_steps (
   waived_by uuid references profiles,
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
-  primary key (id, organization_id),
-  unique (enrollment_id, sequence_order, program_step_id),
+  -- Half empty: each step of each learner enters them twice more, when it starts and when it is completed.
+  primary key (id, organization_id) with (fillfactor = 50),
+  unique (enrollment_id, sequence_order, program_step_id) with (fillfactor = 50),
   foreign key (enrollment_id, organization_id) references enrollments (id, organization_id),
   foreign key (organization_id, program_step_id) references program_partner_lms (organization_id, id),
   foreign key (partner_enrollment_id, organization_id) references partner_lms_enrollments (id, organization_id),
@@ -159,7 +163,7 @@ create index enrollment_steps_status on enrollment_steps (status, organization_i
 -- intents: only the machine inserts, nobody deletes what they point at, and a key per row would be the
 -- largest part of an advance; `handrail check` counts rows that point nowhere.
 create table step_events (
-  id uuid not null default uuidv7(),
+  id bigint generated always as identity,
   organization_id uuid not null,
   enrollment_id uuid not null,
   step_id uuid,
