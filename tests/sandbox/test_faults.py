@@ -245,7 +245,7 @@ def test_faults_by_chance_are_off_until_asked_for(start: Start) -> None:
 
 def test_a_client_that_repeats_gets_through_all_faults(start: Start, receiver: Receiver) -> None:
     """With everything on: each account and enrollment comes about, exactly once."""
-    rates = dict.fromkeys(MISBEHAVIORS, 0.09)
+    rates = dict.fromkeys(REQUEST_RATES, 0.09)
     faults = {"hang_seconds": 0.05, "requests": rates, "per_identity": 2}
     sandbox = start(make_config({"milady": receiver.url("milady")}, faults=faults), "--faults")
 
