@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 
@@ -50,7 +50,7 @@ STEP = Step(
 )
 CALL = Call(kind="enroll", status="queued", held=False, attempts=0, calls=0, next_attempt_at=NOW)
 CHANGE = Change(
-    id=uuid4(),
+    id=1,
     at=NOW,
     step_title="Barber Theory",
     attempt=1,
