@@ -173,6 +173,8 @@ def test_administrators_read_bodies_and_staff_do_not(
     [
         (b'{"a":"\xc3\xbc"}', Body('{\n  "a": "ü"\n}', "json")),
         (b"a=1&b=2", Body("a=1&b=2", "text")),
+        (b'{"a":1,"a":2}', Body('{"a":1,"a":2}', "text")),
+        (b'{"a":' * 990 + b"1" + b"}" * 990, Body('{"a":' * 990 + "1" + "}" * 990, "text")),
         (b"[" * 100_000, Body("[" * 100_000, "text")),
         (b"\xff\x00\x10", Body("ff0010", "hex")),
         (b"\xff" * 33, Body("ff" * 32 + "\nff", "hex")),

@@ -8,12 +8,13 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
 from django.db import connection
 
 from handrail.inbox.models import WebhookEvent
+from handrail.inbox.parsing import Unreadable, parse_message
 
 RARE = ("waiting", "ignored", "needs_attention")
 """Statuses with an index of their own; `received` and `applied` are found by looking through."""
@@ -160,7 +161,7 @@ def show_body(body: bytes | memoryview | None) -> Body:
     except UnicodeDecodeError:
         return Body(bytes(body).hex(" ", -32).replace(" ", "\n"), "hex")
     try:
-        message: Any = json.loads(text)
+        message = parse_message(bytes(body))
         return Body(json.dumps(message, indent=2, ensure_ascii=False), "json")
-    except (ValueError, RecursionError):
+    except (Unreadable, RecursionError):  # as it came, with what a second name would hide
         return Body(text, "text")
