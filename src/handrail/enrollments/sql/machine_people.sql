@@ -174,7 +174,7 @@ begin
   end if;
   if v_enrollment.status in ('withdrawn', 'transferred') then
     perform open_attention(v_enrollment.organization_id, 'late_requirement', p_enrollment,
-      'The requirement "' || p_kind || '" was met, but the enrollment is ' || v_enrollment.status || '.', '{}', p_enrollment);
+      'A requirement (' || p_kind || ') was met when the enrollment was ' || v_enrollment.status || ' already.', '{}', p_enrollment);
   elsif v_enrollment.status = 'pending' then
     perform activate_enrollment(p_enrollment, row(p_cause, null, actor_id(), '')::change_cause);
   end if;
