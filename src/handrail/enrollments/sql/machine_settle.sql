@@ -69,6 +69,7 @@ $$;
 -- Where a step about to start finds its run.
 create type step_place as (
   step_id uuid,
+  from_status text,        -- the step's
   step_before uuid,        -- the step just completed, if one is the cause
   organization_id uuid, provider_id uuid, learner_id uuid, course_id uuid,
   account_id uuid,         -- null: the person has no account row at this provider yet
@@ -102,7 +103,7 @@ declare
   v_found step_places;
 begin
   with place as (
-    select s.id as step_id, given.step_before, s.organization_id, s.provider_id, s.learner_id, s.course_id,
+    select s.id as step_id, s.status as from_status, given.step_before, s.organization_id, s.provider_id, s.learner_id, s.course_id,
            a.id as account_id, a.external_id is not null as is_known, p.mode, same.id as same_id,
            ongoing.id as ongoing_id, ongoing.run, ongoing.status, ongoing.progress,
            (ongoing.status in ('requested', 'provisioning', 'active', 'needs_attention')
@@ -140,7 +141,8 @@ begin
   )
   select
     array_agg(row(
-      step_id, step_before, organization_id, provider_id, learner_id, course_id, account_id, is_known, mode, same_id, run_id,
+      step_id, from_status, step_before, organization_id, provider_id, learner_id, course_id, account_id, is_known, mode,
+      same_id, run_id,
       case when not is_new then run
            when ongoing_id is null then 1
            else (select max(r.run) + 1 from partner_lms_enrollments r
@@ -270,18 +272,14 @@ begin
     from done;
   end if;
 
-  with before as (
-    select s.ctid as place, v.run_id, v.progress, s.status, cause_after(v.step_before, p_cause) as cause
-    from unnest(v_found.places) as v join enrollment_steps s on s.id = v.step_id
-    where v.same_id is null
-  ), started as (
+  with started as (
     update enrollment_steps s
-    set status = 'in_progress', partner_enrollment_id = before.run_id, started_at = now(), completed_at = null,
-        skip_reason = null, waived_by = null, error_message = '', progress = coalesce(before.progress, 0),
+    set status = 'in_progress', partner_enrollment_id = v.run_id, started_at = now(), completed_at = null,
+        skip_reason = null, waived_by = null, error_message = '', progress = coalesce(v.progress, 0),
         attempt = s.attempt + (case when p_new_attempt then 1 else 0 end), updated_at = now()
-    from before
-    where s.ctid = before.place
-    returning s.id, s.organization_id, s.enrollment_id, s.attempt, before.status as from_status, before.cause
+    from unnest(v_found.places) as v
+    where s.id = v.step_id and v.same_id is null
+    returning s.id, s.organization_id, s.enrollment_id, s.attempt, v.from_status, cause_after(v.step_before, p_cause) as cause
   )
   insert into step_events (organization_id, enrollment_id, step_id, attempt, from_status, to_status,
                            cause_kind, cause_id, actor_id, reason)
