@@ -122,7 +122,7 @@ def _post(db: Connection, address: tuple[str, int], *, seconds: int) -> float:
         RuntimeError: an answer was no success, or what was answered is not stored.
     """
     stamp = int(time.time())
-    before = _count(db)
+    before = _count_when_quiet(db)
     with tempfile.NamedTemporaryFile("w") as signed:
         signed.writelines(_sign(stamp, count=MOST_PER_SECOND * seconds))
         signed.flush()
@@ -144,10 +144,18 @@ def _post(db: Connection, address: tuple[str, int], *, seconds: int) -> float:
     if not line:
         raise RuntimeError(f"wrk did not end well: {done.stdout}{done.stderr}")
     requests, microseconds, failed = map(int, line.split()[1:])
-    stored = _count(db) - before
+    stored = _count_when_quiet(db) - before
     if failed or not requests <= stored <= requests + CONNECTIONS:
         raise RuntimeError(f"{requests} requests, {failed} failed, {stored} stored")
     return requests / microseconds * 1e6
+
+
+def _count_when_quiet(db: Connection) -> int:
+    """Count when nothing comes any more: what wrk sent last is stored after it has ended."""
+    count = -1
+    while count != (count := _count(db)):
+        time.sleep(0.5)
+    return count
 
 
 def _sign(stamp: int, *, count: int) -> Iterator[str]:
