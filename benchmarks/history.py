@@ -126,7 +126,8 @@ def _describe_school(writer: Connection, school: School) -> None:
         [school.organization, school.program, school.version],
     )
     writer.execute(
-        "create unlogged table bench_steps as select p.sequence_order as k, p.id as step, "
+        "create unlogged table bench_steps as select distinct on (p.id) p.sequence_order as k, p.id as step, "
         "p.organization_id as organization, p.provider_id as provider, p.course_id as course, w.id as endpoint "
-        "from program_partner_lms p join webhook_endpoints w on w.provider_id = p.provider_id"
+        "from program_partner_lms p join webhook_endpoints w on w.provider_id = p.provider_id "
+        "order by p.id, w.key"
     )
