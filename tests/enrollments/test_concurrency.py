@@ -8,9 +8,9 @@ import pytest
 
 from tests.databases import Database
 from tests.enrollments.look import see, see_runs
-from tests.enrollments.racing import answering, count, doing, race, reporting
+from tests.enrollments.racing import Work, answering, count, doing, race, reporting
 from tests.enrollments.test_promises import find
-from tests.factories import Connection, Course, Electives, Enrollment, Organization, World
+from tests.factories import Connection, Course, Electives, Enrollment, Organization, World, call
 
 ROUNDS = 12
 
@@ -277,6 +277,28 @@ def test_activation_and_timer_start_once(
 
     assert {see(world, each) for each in enrollments} == {"active: in_progress"}
     assert world.value("select count(*) from intents") == ROUNDS
+
+
+def test_two_programs_that_start_the_same_course_at_once_share_its_run(
+    world: World, database: Database, organization: Organization, courses: list[Course]
+) -> None:
+    ada = world.learner(organization)
+    world.enroll(ada, world.program(organization, courses[0]))
+    world.answer_calls()  # From now on nobody locks her account.
+
+    def approve(enrollment: Enrollment) -> Work:
+        def work(connection: Connection) -> None:
+            call(connection, "meet_requirement", enrollment.id, "approved", "approval")
+            connection.execute("select pg_sleep(0.1)")  # Let the other one come in between.
+
+        return work
+
+    for course in courses[1:]:
+        pair = [world.create(ada, world.program(organization, course)) for _ in range(2)]
+        race(database, *[approve(each) for each in pair])
+
+        assert see_runs(world, ada, course) == ["provisioning"]
+        assert {see(world, each) for each in pair} == {"active: in_progress"}
 
 
 def test_one_live_enrollment_at_once(
