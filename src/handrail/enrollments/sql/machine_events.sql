@@ -21,10 +21,27 @@ create type partner_event as (
   cause_id uuid,
   actor uuid,
   cause_reason text,
-  forced boolean,                 -- a person with evidence: the order of the partner's times does not matter
-  by_external boolean,            -- set here: found by its external id
-  by_run boolean,                 -- set here: found by our own id
-  wave integer                    -- set here: the how-manieth of its run in this batch
+  forced boolean                  -- a person with evidence: the order of the partner's times does not matter
+);
+
+-- The same once its run is known. (Each column is paid for in each pass over a batch.)
+create type run_event as (
+  ref text,
+  kind text,
+  run_id uuid,
+  external_enrollment_id text,
+  at timestamptz,                 -- the partner's time, else when it was received
+  percent numeric,
+  reason text,
+  sensitive_result text,
+  certificate jsonb,
+  cause_kind text,
+  cause_id uuid,
+  actor uuid,
+  cause_reason text,
+  forced boolean,
+  by_external boolean,            -- found by its external id
+  by_run boolean                  -- found by our own id
 );
 
 -- Find the run of an event whose external id is unknown here: our own id echoed by the partner, else the
@@ -85,17 +102,15 @@ begin
 end
 $$;
 
--- Take over one wave: at most one event a run; the runs are locked. Says for each how it ended and whether
--- the attention list must hear of it.
-create or replace function fold_events(p_events partner_event[])
-returns table (ref text, outcome text, reason text, to_raise boolean)
+-- Take over one wave: at most one event a run; locks the runs. Says for each how it ended, which were
+-- applied, and of which the attention list must hear.
+create or replace function fold_events(
+  p_events run_event[], out o_refs text[], out o_outcomes text[], out o_reasons text[], out o_applied text[], out o_to_raise text[])
 language plpgsql as $$
-#variable_conflict use_column
 begin
-  return query
   with decided as (
-    select e.*, r.ctid as place, r.organization_id, r.learner_id as run_learner, r.status as old_status,
-      r.revoked_at is not null as was_revoked,
+    select e.ref, e.kind, e.external_enrollment_id, e.at, e.percent, e.reason, e.cause_kind, e.cause_id, e.actor, e.cause_reason,
+      r.ctid as place, r.status as old_status, r.revoked_at is not null as was_revoked,
       r.external_enrollment_id is null and e.external_enrollment_id <> '' as brings_id,
       -- What the run's status rests on stays its cause, whatever else is reported.
       case r.status when 'completed' then e.kind = 'course.completed' or e.kind = 'course.failed' and r.revoked_at is not null
@@ -118,8 +133,8 @@ begin
              and r.external_enrollment_id is null
           then 'ours is still being asked for'
       end as why_not
-    from (select x.*, coalesce(x.occurred_at, x.received_at, now()) as at from unnest(p_events) as x) as e
-    join partner_lms_enrollments r on r.id = e.run_id
+    from unnest(p_events) as e join partner_lms_enrollments r on r.id = e.run_id
+    order by r.id for no key update of r
   ), facts as (
     update partner_lms_enrollments r
     set status = case d.kind
@@ -151,20 +166,23 @@ begin
     from decided d
     where r.ctid = d.place and d.why_not is null and d.kind <> 'certificate.issued'  -- locked, so it stays there
   )
-  select d.ref, case when d.why_not is not null then 'ignored' else 'applied' end, coalesce(d.why_not, ''),
-         d.kind = 'enrollment.ended' and d.old_status = 'cancelled' or d.why_not is null and (
-           d.kind in ('enrollment.ended', 'completion.revoked')
-           or d.kind = 'course.failed' and d.old_status = 'completed'
-           or d.kind = 'course.completed' and d.was_revoked
-           or d.kind in ('course.completed', 'course.failed')
-              and d.old_status in ('requested', 'provisioning', 'needs_attention', 'cancelling', 'cancelled')
-           or d.brings_id and d.old_status = 'needs_attention')
-  from decided d;
+  select array_agg(ref), array_agg(case when why_not is null then 'applied' else 'ignored' end), array_agg(coalesce(why_not, '')),
+         array_agg(ref) filter (where why_not is null),
+         array_agg(ref) filter (where
+           kind = 'enrollment.ended' and old_status = 'cancelled' or why_not is null and (
+             kind in ('enrollment.ended', 'completion.revoked')
+             or kind = 'course.failed' and old_status = 'completed'
+             or kind = 'course.completed' and was_revoked
+             or kind in ('course.completed', 'course.failed')
+                and old_status in ('requested', 'provisioning', 'needs_attention', 'cancelling', 'cancelled')
+             or brings_id and old_status = 'needs_attention'))
+  into o_refs, o_outcomes, o_reasons, o_applied, o_to_raise
+  from decided;
 end
 $$;
 
 -- Progress that was taken over shows on the steps under way.
-create or replace function show_progress(p_events partner_event[]) returns void language sql as $$
+create or replace function show_progress(p_events run_event[]) returns void language sql as $$
   update enrollment_steps s set progress = e.percent, updated_at = now()
   from unnest(p_events) as e
   join partner_lms_enrollments r on r.id = e.run_id
@@ -193,9 +211,9 @@ end
 $$;
 
 -- What a report means for the attention list, after its wave was folded.
-create or replace function raise_reports(p_events partner_event[]) returns void language plpgsql as $$
+create or replace function raise_reports(p_events run_event[]) returns void language plpgsql as $$
 declare
-  v_event partner_event;
+  v_event run_event;
   v_run partner_lms_enrollments;
   v_enrollment uuid;
   v_intent uuid;
@@ -222,7 +240,7 @@ begin
         perform request_waiting_runs(array[v_run.partner_account_id]);
       when v_event.kind = 'completion.revoked'
            or v_event.kind = 'course.failed' and v_run.status = 'completed'
-              and coalesce(v_event.occurred_at, v_event.received_at, now()) > v_run.completed_at then
+              and v_event.at > v_run.completed_at then
         perform open_attention(v_run.organization_id, 'completion_revoked', v_run.id,
           'The partner took a completion back' || coalesce(': ' || nullif(rtrim(v_event.reason, '. '), ''), '')
           || '. Open the step again (an administrator can), or keep the completion.', '{}', v_enrollment, v_run.provider_id);
@@ -249,7 +267,7 @@ end
 $$;
 
 -- Certificates and sensitive results of a batch; kept once, never overwritten.
-create or replace function keep_papers(p_events partner_event[]) returns void language sql as $$
+create or replace function keep_papers(p_events run_event[]) returns void language sql as $$
   insert into partner_certificates (organization_id, partner_enrollment_id, learner_id, external_id, number,
                                     issued_on, expires_on, download_url, verification_url)
   select r.organization_id, r.id, r.learner_id, coalesce(nullif(c.external_id, ''), c.number), coalesce(c.number, ''),
@@ -262,36 +280,42 @@ create or replace function keep_papers(p_events partner_event[]) returns void la
   on conflict do nothing;
 
   insert into sensitive_results (organization_id, partner_enrollment_id, result, reported_at)
-  select r.organization_id, r.id, x.sensitive_result, coalesce(x.occurred_at, x.received_at, now())
+  select r.organization_id, r.id, x.sensitive_result, x.at
   from unnest(p_events) as x
   join partner_lms_enrollments r on r.id = x.run_id
   where x.sensitive_result <> ''
     and not exists (select from sensitive_results s
                     where s.partner_enrollment_id = r.id and s.result = x.sensitive_result
-                      and s.reported_at = coalesce(x.occurred_at, x.received_at, now()));
+                      and s.reported_at = x.at);
 $$;
 
--- Lock everything a batch may touch: the enrollments with a step of these runs' learners and courses, then the runs.
--- o_early: one of the steps is still pending.
-create or replace function lock_for_runs(p_runs uuid[], out o_enrollments uuid[], out o_early boolean) language plpgsql as $$
-begin
-  select array_agg(distinct s.enrollment_id), bool_or(s.status = 'pending') into o_enrollments, o_early
-  from partner_lms_enrollments r
-  join enrollments e on e.organization_id = r.organization_id and e.learner_id = r.learner_id
-  join enrollment_steps s on s.enrollment_id = e.id and s.course_id = r.course_id
-  where r.id = any (p_runs);
-  perform lock_enrollments(o_enrollments);
-  perform 1 from partner_lms_enrollments where id = any (p_runs) order by id for no key update;
-end
+-- Lock the enrollments a batch may touch: those with a step of these runs' learners and courses. The runs are
+-- locked by the first wave. o_under_way: those that move on; o_new: those whose first stage is still to be
+-- looked at; o_early: one of the steps is still pending.
+create or replace function lock_for_runs(p_runs uuid[], out o_under_way uuid[], out o_new uuid[], out o_early boolean)
+language sql as $$
+  select array_agg(distinct id) filter (where is_due and started_at is not null),
+         array_agg(distinct id) filter (where is_due and started_at is null),
+         bool_or(is_early)
+  from (
+    select e.id, e.status = 'active' and e.start_at <= now() as is_due, e.started_at, s.status = 'pending' as is_early
+    from partner_lms_enrollments r
+    join enrollments e on e.organization_id = r.organization_id and e.learner_id = r.learner_id
+    join enrollment_steps s on s.enrollment_id = e.id and s.course_id = r.course_id
+    where r.id = any (p_runs)
+    order by e.id for no key update of e
+  ) as locked
 $$;
 
 -- Fold events whose runs are known, in order, then settle what they touch.
-create or replace function take_over_events(p_events partner_event[])
+create or replace function take_over_events(p_events run_event[])
 returns table (ref text, outcome text, reason text) language plpgsql as $$
 declare
   v_runs uuid[];
-  v_enrollments uuid[];
-  v_waves integer;
+  v_under_way uuid[];
+  v_new uuid[];
+  v_waves integer := 1;
+  v_wave run_event[] := p_events;
   v_refs text[];
   v_outcomes text[];
   v_reasons text[];
@@ -302,22 +326,28 @@ declare
   v_has_new_ids boolean;
   v_early boolean;
 begin
-  select array_agg(distinct run_id), max(wave), bool_or(kind = 'progress.updated' and percent is not null),
+  select array_agg(distinct run_id), bool_or(kind = 'progress.updated' and percent is not null),
          bool_or(certificate is not null or sensitive_result <> ''), bool_or(not by_external and external_enrollment_id <> '')
-  into v_runs, v_waves, v_has_progress, v_has_papers, v_has_new_ids
+  into v_runs, v_has_progress, v_has_papers, v_has_new_ids
   from unnest(p_events);
-  select * into v_enrollments, v_early from lock_for_runs(v_runs);
-  for v_wave in 1 .. v_waves loop
-    select array_agg(f.ref), array_agg(f.outcome), array_agg(f.reason),
-           array_agg(f.ref) filter (where f.outcome = 'applied'), array_agg(f.ref) filter (where f.to_raise)
-    into v_refs, v_outcomes, v_reasons, v_applied, v_to_raise
-    from fold_events(case when v_waves = 1 then p_events
-                          else array(select e from unnest(p_events) as e where e.wave = v_wave) end) as f;
+  select * into v_under_way, v_new, v_early from lock_for_runs(v_runs);
+  if cardinality(v_runs) < cardinality(p_events) then
+    select max(events) into v_waves from (select count(*) as events from unnest(p_events) group by run_id) as per_run;
+  end if;
+  for v_number in 1 .. v_waves loop
+    if v_waves > 1 then  -- the how-manieth of its run
+      v_wave := array(
+        select p_events[n]
+        from (select n, row_number() over (partition by p_events[n].run_id order by n) as number
+              from generate_subscripts(p_events, 1) as n) as numbered
+        where number = v_number order by n);
+    end if;
+    select * into v_refs, v_outcomes, v_reasons, v_applied, v_to_raise from fold_events(v_wave);
     if v_has_progress then
-      perform show_progress(array(select e from unnest(p_events) as e where e.ref = any (v_applied)));
+      perform show_progress(array(select e from unnest(v_wave) as e where e.ref = any (v_applied)));
     end if;
     if v_to_raise is not null then
-      perform raise_reports(array(select e from unnest(p_events) as e where e.ref = any (v_to_raise)));
+      perform raise_reports(array(select e from unnest(v_wave) as e where e.ref = any (v_to_raise)));
     end if;
     return query select * from unnest(v_refs, v_outcomes, v_reasons);
   end loop;
@@ -326,8 +356,9 @@ begin
   end if;
   if v_has_new_ids then  -- Others may wait for them.
     perform wake_waiting_events(known.provider_id, known.ids)
-    from (select provider_id, array_agg(distinct external_enrollment_id) as ids from unnest(p_events)
-          where not by_external and external_enrollment_id <> '' group by provider_id) as known;
+    from (select r.provider_id, array_agg(distinct e.external_enrollment_id) as ids
+          from unnest(p_events) as e join partner_lms_enrollments r on r.id = e.run_id
+          where not e.by_external and e.external_enrollment_id <> '' group by r.provider_id) as known;
   end if;
 
   if v_early then
@@ -348,7 +379,12 @@ begin
       and (s.required or s.chosen_at is not null) and not s.demands_new_run
       and s.partner_enrollment_id is distinct from r.id;
   end if;
-  perform settle(v_enrollments, null);
+  if v_new is not null then
+    perform settle(v_new, null);
+  end if;
+  if v_under_way is not null then
+    perform settle_under_way(v_under_way, null);
+  end if;
 end
 $$;
 
@@ -358,32 +394,32 @@ create or replace function apply_partner_events(p_events jsonb) returns table (r
 language plpgsql
 as $$
 declare
-  v_events partner_event[];
+  v_events run_event[];
   v_lost partner_event[];
   v_event partner_event;
 begin
   perform assert_service();
-  with given as materialized (
-    select e, n, coalesce(r.id, case when r.id is null then find_run(e) end) as run, r.id is not null as direct
-    from jsonb_populate_recordset(null::partner_event, p_events) with ordinality as x
-         (ref, kind, provider_id, external_enrollment_id, run_id, account_external_id, course_code, learner_id,
-          course_id, occurred_at, received_at, percent, reason, sensitive_result, certificate, cause_kind, cause_id,
-          actor, cause_reason, forced, by_external, by_run, wave, n)
-    cross join lateral (select row(x.ref, x.kind, x.provider_id, x.external_enrollment_id, x.run_id,
-          x.account_external_id, x.course_code, x.learner_id, x.course_id, x.occurred_at, x.received_at, x.percent,
-          x.reason, x.sensitive_result, x.certificate, x.cause_kind, x.cause_id, x.actor, x.cause_reason, x.forced,
-          false, false, 0)::partner_event as e) as whole
+  select
+    array_agg(row(g.ref, g.kind, g.run, g.external_enrollment_id, coalesce(g.occurred_at, g.received_at, now()), g.percent, g.reason,
+        g.sensitive_result, g.certificate, g.cause_kind, g.cause_id, g.actor, g.cause_reason, g.forced, g.direct,
+        g.run = g.run_id)::run_event order by g.n) filter (where g.run is not null),
+    array_agg(row(g.ref, g.kind, g.provider_id, g.external_enrollment_id, g.run_id, g.account_external_id, g.course_code,
+        g.learner_id, g.course_id, g.occurred_at, g.received_at, g.percent, g.reason, g.sensitive_result, g.certificate,
+        g.cause_kind, g.cause_id, g.actor, g.cause_reason, g.forced)::partner_event order by g.n) filter (where g.run is null)
+  into v_events, v_lost
+  from (
+    select x.*, r.id is not null as direct,
+      case when r.id is not null then r.id
+           else find_run(row(x.ref, x.kind, x.provider_id, x.external_enrollment_id, x.run_id, x.account_external_id, x.course_code,
+             x.learner_id, x.course_id, x.occurred_at, x.received_at, x.percent, x.reason, x.sensitive_result, x.certificate,
+             x.cause_kind, x.cause_id, x.actor, x.cause_reason, x.forced)::partner_event) end as run
+    from rows from (jsonb_populate_recordset(null::partner_event, p_events)) with ordinality
+      as x (ref, kind, provider_id, external_enrollment_id, run_id, account_external_id, course_code, learner_id, course_id,
+            occurred_at, received_at, percent, reason, sensitive_result, certificate, cause_kind, cause_id, actor, cause_reason, forced, n)
     left join partner_lms_enrollments r
       on r.provider_id = x.provider_id and r.external_enrollment_id = x.external_enrollment_id
-  )
-  select
-    array_agg(row((e).ref, (e).kind, (e).provider_id, (e).external_enrollment_id, run, (e).account_external_id,
-        (e).course_code, (e).learner_id, (e).course_id, (e).occurred_at, (e).received_at, (e).percent, (e).reason,
-        (e).sensitive_result, (e).certificate, (e).cause_kind, (e).cause_id, (e).actor, (e).cause_reason, (e).forced,
-        direct, run = (e).run_id, wave)::partner_event order by n) filter (where run is not null),
-    array_agg(e order by n) filter (where run is null)
-  into v_events, v_lost
-  from (select *, row_number() over (partition by run order by n) as wave from given) as numbered;
+    offset 0  -- find_run writes: once an event
+  ) as g;
 
   if v_events is not null then
     return query select * from take_over_events(v_events);

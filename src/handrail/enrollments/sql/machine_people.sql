@@ -275,9 +275,9 @@ begin
   if p_step.status not in ('in_progress', 'failed') then
     perform refuse('Only a step that is in progress or failed can be marked.');
   end if;
-  select * into v_outcome from take_over_events(array[jsonb_populate_record(null::partner_event, jsonb_build_object(
-    'ref', 'mark', 'kind', p_kind, 'run_id', p_step.partner_enrollment_id, 'occurred_at', p_at, 'reason', p_reason,
-    'cause_kind', 'person', 'actor', actor_id(), 'cause_reason', p_reason, 'forced', true, 'by_external', true, 'wave', 1))]);
+  select * into v_outcome from take_over_events(array[jsonb_populate_record(null::run_event, jsonb_build_object(
+    'ref', 'mark', 'kind', p_kind, 'run_id', p_step.partner_enrollment_id, 'at', p_at, 'reason', p_reason,
+    'cause_kind', 'person', 'actor', actor_id(), 'cause_reason', p_reason, 'forced', true, 'by_external', true))]);
   if v_outcome.outcome <> 'applied' then
     perform refuse('Not marked: ' || v_outcome.reason || '.');
   end if;

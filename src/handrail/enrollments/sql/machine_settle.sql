@@ -28,36 +28,6 @@ create or replace function step_just_completed(p_enrollment uuid) returns uuid l
   order by sequence_order desc, id desc limit 1
 $$;
 
--- Steps whose run is completed or failed take that over.
-create or replace function settle_steps(p_enrollments uuid[]) returns void language plpgsql as $$
-begin
-  with due as (
-    select s.ctid as place, s.id, s.organization_id, s.enrollment_id, s.attempt, s.status as from_status, r.status as to_status,
-           r.completed_at, r.failure_reason, r.fact_kind, r.fact_id, r.fact_actor, r.fact_reason
-    from enrollment_steps s
-    join partner_lms_enrollments r on r.id = s.partner_enrollment_id
-    where s.enrollment_id = any (p_enrollments) and s.status in ('pending', 'in_progress', 'failed')
-      and (r.status = 'completed' and r.revoked_at is null
-           and (s.status in ('in_progress', 'failed') or s.status = 'pending' and (s.required or s.chosen_at is not null))
-           or r.status = 'failed' and s.status = 'in_progress')
-  ), changed as (
-    update enrollment_steps s
-    set status = due.to_status,
-        completed_at = case due.to_status when 'completed' then due.completed_at end,
-        progress = case due.to_status when 'completed' then 100 else s.progress end,
-        error_message = case due.to_status when 'failed' then due.failure_reason else '' end,
-        updated_at = now()
-    from due
-    where s.ctid = due.place  -- its enrollment is locked, so it stays there
-  )
-  insert into step_events (organization_id, enrollment_id, step_id, attempt, from_status, to_status,
-                           cause_kind, cause_id, actor_id, reason)
-  select organization_id, enrollment_id, id, attempt, from_status, to_status,
-         fact_kind, fact_id, fact_actor, fact_reason
-  from due;
-end
-$$;
-
 -- The step before is the cause of what follows it; without one, what the caller was asked to do.
 create or replace function cause_after(p_step uuid, p_cause change_cause) returns change_cause
 language sql immutable as $$
@@ -69,6 +39,7 @@ $$;
 -- Where a step about to start finds its run.
 create type step_place as (
   step_id uuid,
+  place tid,               -- where its row is: locked by its enrollment, so it stays there
   from_status text,        -- the step's
   step_before uuid,        -- the step just completed, if one is the cause
   organization_id uuid, provider_id uuid, learner_id uuid, course_id uuid,
@@ -103,7 +74,7 @@ declare
   v_found step_places;
 begin
   with place as (
-    select s.id as step_id, s.status as from_status, given.step_before, s.organization_id, s.provider_id, s.learner_id, s.course_id,
+    select s.id as step_id, s.ctid as place, s.status as from_status, given.step_before, s.organization_id, s.provider_id, s.learner_id, s.course_id,
            a.id as account_id, a.external_id is not null as is_known, p.mode, same.id as same_id,
            ongoing.id as ongoing_id, ongoing.run, ongoing.status, ongoing.progress,
            (ongoing.status in ('requested', 'provisioning', 'active', 'needs_attention')
@@ -122,14 +93,15 @@ begin
     ) ongoing on true
     left join lateral (
       select r.id from partner_lms_enrollments r join partner_lms_courses c on c.id = r.course_id
-      where r.partner_account_id = a.id and r.course_id = s.course_id and r.status = 'completed' and r.revoked_at is null
+      where ongoing.id is not null and not p_new_attempt and not s.demands_new_run  -- here, not in "on": then it is not run
+        and r.partner_account_id = a.id and r.course_id = s.course_id and r.status = 'completed' and r.revoked_at is null
         and (c.valid_months is null or r.completed_at + make_interval(months => c.valid_months) > now())
         and not exists (  -- reopened since
           select from partner_lms_enrollments later
           where later.partner_account_id = a.id and later.course_id = s.course_id
             and later.counts_from > coalesce(r.counts_from, '-infinity'))
       order by r.completed_at desc limit 1
-    ) same on ongoing.id is not null and not p_new_attempt and not s.demands_new_run
+    ) same on true
   ), placed as (
     select place.*,
       case when not is_new then status
@@ -141,7 +113,7 @@ begin
   )
   select
     array_agg(row(
-      step_id, from_status, step_before, organization_id, provider_id, learner_id, course_id, account_id, is_known, mode,
+      step_id, place, from_status, step_before, organization_id, provider_id, learner_id, course_id, account_id, is_known, mode,
       same_id, run_id,
       case when not is_new then run
            when ongoing_id is null then 1
@@ -278,7 +250,7 @@ begin
         skip_reason = null, waived_by = null, error_message = '', progress = coalesce(v.progress, 0),
         attempt = s.attempt + (case when p_new_attempt then 1 else 0 end), updated_at = now()
     from unnest(v_found.places) as v
-    where s.id = v.step_id and v.same_id is null
+    where s.ctid = v.place and v.same_id is null
     returning s.id, s.organization_id, s.enrollment_id, s.attempt, v.from_status, cause_after(v.step_before, p_cause) as cause
   )
   insert into step_events (organization_id, enrollment_id, step_id, attempt, from_status, to_status,
@@ -334,62 +306,71 @@ begin
 end
 $$;
 
--- Bring these enrollments (locked by the caller) to where the facts put them. Only an active enrollment
--- whose start date has come moves.
-create or replace function settle(p_enrollments uuid[], p_cause change_cause) returns void
-language plpgsql
-as $$
+-- Bring these enrollments (locked by the caller, active, their first stage looked at) to where the facts put
+-- them: a step whose run is completed or failed takes that over, and what is next starts.
+create or replace function settle_under_way(p_enrollments uuid[], p_cause change_cause) returns void
+language plpgsql as $$
 declare
-  v_live uuid[];
-  v_new uuid[];
   v_startable uuid[];
   v_before uuid[];
   v_unchosen uuid[];
   v_finished uuid[];
   v_rounds integer := 0;
 begin
-  select array_agg(id), array_agg(id) filter (where started_at is null) into v_live, v_new
-  from enrollments where id = any (p_enrollments) and (status = 'active') is true and start_at <= now();  -- by id, not by status
-  if v_live is null then
-    return;
-  end if;
-  if v_new is not null then
-    update enrollments set started_at = now(), updated_at = now() where id = any (v_new);
-  end if;
   loop
     v_rounds := v_rounds + 1;
     if v_rounds > 1000 then
       raise exception 'the step machine does not come to rest';
     end if;
-    perform settle_steps(v_live);
-
-    with stage as materialized (
-      select enrollment_id, sequence_order,
-             max(id::text) filter (where status = 'completed' and updated_at = now()) as just_completed,
-             count(*) filter (where not required and (status = 'completed' or skip_reason <> 'not_chosen'))
-               >= coalesce(max(elective_choose), 0) as electives_done,
-             bool_and(not required or status in ('completed', 'skipped')) as required_done,
-             array_agg(id) filter (where status = 'pending' and (required or chosen_at is not null)) as startable,
-             array_agg(id) filter (where status = 'pending' and required) as startable_required,
-             array_agg(id) filter (where not required and status in ('pending', 'in_progress', 'failed')) as others
-      from enrollment_steps where enrollment_id = any (v_live)
-      group by enrollment_id, sequence_order
-    ), place as materialized (
-      select stage.*, min(sequence_order) filter (where not (required_done and electives_done))
-                        over (partition by enrollment_id) as stage_now,
-             max(just_completed) over (partition by enrollment_id) as step_before
-      from stage
-    )
-    , starting as materialized (
-      select id, step_before::uuid as step_before
-      from place cross join unnest(case when electives_done then startable_required else startable end) as id
-      where sequence_order = stage_now
+    with step as materialized (
+      select s.ctid as place, s.id, s.organization_id, s.enrollment_id, s.attempt, s.sequence_order, s.required,
+             s.elective_choose, s.chosen_at, s.skip_reason, s.updated_at, s.status as from_status,
+             r.completed_at, r.failure_reason, r.fact_kind, r.fact_id, r.fact_actor, r.fact_reason,
+             case when r.status = 'completed' and r.revoked_at is null
+                       and (s.status in ('in_progress', 'failed') or s.required or s.chosen_at is not null)
+                    or r.status = 'failed' and s.status = 'in_progress' then r.status end as to_status
+      from enrollment_steps s
+      left join partner_lms_enrollments r  -- what is completed or skipped stays so
+        on r.id = case when s.status in ('pending', 'in_progress', 'failed') then s.partner_enrollment_id end
+      where s.enrollment_id = any (p_enrollments)
+    ), changed as (
+      update enrollment_steps s
+      set status = step.to_status,
+          completed_at = case step.to_status when 'completed' then step.completed_at end,
+          progress = case step.to_status when 'completed' then 100 else s.progress end,
+          error_message = case step.to_status when 'failed' then step.failure_reason else '' end,
+          updated_at = now()
+      from step
+      where step.to_status is not null and s.ctid = step.place  -- its enrollment is locked, so it stays there
+    ), history as (
+      insert into step_events (organization_id, enrollment_id, step_id, attempt, from_status, to_status,
+                               cause_kind, cause_id, actor_id, reason)
+      select organization_id, enrollment_id, id, attempt, from_status, to_status,
+             fact_kind, fact_id, fact_actor, fact_reason
+      from step where to_status is not null
     )
     select
-      (select array_agg(id order by id) from starting), (select array_agg(step_before order by id) from starting),
-      (select array_agg(id) from place cross join unnest(others) as id where electives_done),
-      (select array_agg(distinct enrollment_id) from place where stage_now is null)
-    into v_startable, v_before, v_unchosen, v_finished;
+      array_agg(id) filter (where sequence_order = stage_now and status = 'pending'
+                              and (required or chosen_at is not null and not electives_done)),
+      array_agg(step_before) filter (where sequence_order = stage_now and status = 'pending'
+                                       and (required or chosen_at is not null and not electives_done)),
+      array_agg(id) filter (where not required and electives_done and status in ('pending', 'in_progress', 'failed')),
+      array_agg(distinct enrollment_id) filter (where stage_now is null)
+    into v_startable, v_before, v_unchosen, v_finished
+    from (
+      select *,
+        min(sequence_order) filter (where not electives_done or required and status not in ('completed', 'skipped'))
+          over (partition by enrollment_id) as stage_now,
+        (max(id::text) filter (where status = 'completed' and is_new) over (partition by enrollment_id))::uuid as step_before
+      from (
+        select id, enrollment_id, sequence_order, required, chosen_at, status_now as status,
+          to_status is not null or updated_at = now() as is_new,
+          count(*) filter (where not required and (status_now = 'completed' or skip_reason <> 'not_chosen')) over stage
+            >= coalesce(max(elective_choose) over stage, 0) as electives_done
+        from (select *, coalesce(to_status, from_status) as status_now from step) as now_at
+        window stage as (partition by enrollment_id, sequence_order)
+      ) as in_stage
+    ) as in_enrollment;
 
     if v_unchosen is not null then
       perform skip_not_chosen(v_unchosen, p_cause);
@@ -399,5 +380,22 @@ begin
     end if;
     exit when v_startable is null or not start_steps(v_startable, v_before, p_cause, false);
   end loop;
+end
+$$;
+
+-- The same for any enrollments (locked by the caller): only an active one whose start date has come moves.
+create or replace function settle(p_enrollments uuid[], p_cause change_cause) returns void language plpgsql as $$
+declare
+  v_under_way uuid[];
+  v_new uuid[];
+begin
+  select array_agg(id), array_agg(id) filter (where started_at is null) into v_under_way, v_new
+  from enrollments where id = any (p_enrollments) and (status = 'active') is true and start_at <= now();  -- by id, not by status
+  if v_new is not null then
+    update enrollments set started_at = now(), updated_at = now() where id = any (v_new);
+  end if;
+  if v_under_way is not null then
+    perform settle_under_way(v_under_way, p_cause);
+  end if;
 end
 $$;

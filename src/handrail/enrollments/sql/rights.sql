@@ -4,16 +4,16 @@ declare
   v_function text;
 begin
   foreach v_function in array array[
-      'settle(uuid[], change_cause)', 'settle_steps(uuid[])', 'lock_enrollments(uuid[])', 'step_just_completed(uuid)', 'steps_of_run(uuid)',
+      'settle(uuid[], change_cause)', 'settle_under_way(uuid[], change_cause)', 'lock_enrollments(uuid[])', 'step_just_completed(uuid)', 'steps_of_run(uuid)',
       'place_steps(uuid[], uuid[], boolean)', 'make_runs(step_places, boolean)',
       'assign_runs(uuid[], uuid[], boolean)', 'start_steps(uuid[], uuid[], change_cause, boolean)', 'cause_after(uuid, change_cause)',
       'skip_not_chosen(uuid[], change_cause)', 'complete_enrollments(uuid[], change_cause)',
       'request_waiting_runs(uuid[])', 'enrollments_wanting(uuid)', 'run_is_held(uuid)', 'run_is_wanted(uuid)',
       'account_is_held(uuid)', 'release_runs(uuid[])', 'forgo_account(uuid)', 'release_hold(uuid[])', 'ask_for_untold_runs(uuid[])',
       'leave_partner(uuid, boolean, boolean)', 'hold_calls(uuid)',
-      'find_run(partner_event)', 'take_back_calls(uuid, text, boolean, text)', 'fold_events(partner_event[])',
-      'raise_reports(partner_event[])', 'show_progress(partner_event[])',
-      'keep_papers(partner_event[])', 'lock_for_runs(uuid[])', 'take_over_events(partner_event[])',
+      'find_run(partner_event)', 'take_back_calls(uuid, text, boolean, text)', 'fold_events(run_event[])',
+      'raise_reports(run_event[])', 'show_progress(run_event[])',
+      'keep_papers(run_event[])', 'lock_for_runs(uuid[])', 'take_over_events(run_event[])',
       'record_accounts(call_result[])', 'record_enrollments(call_result[])', 'record_departures(call_result[])',
       'forget_account(uuid)', 'hand_to_person(uuid, text, text, boolean)',
       'cause_of_person(text)', 'require_reason(text)', 'refuse(text)', 'lock_enrollment(uuid, boolean)',
