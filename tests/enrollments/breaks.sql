@@ -178,6 +178,11 @@ update intents set partner_enrollment_id = uuidv7() where kind = 'enroll';
 -- or
 update partner_lms_enrollments set provider_id = uuidv7();
 -- or
+insert into partner_lms_enrollments (organization_id, partner_account_id, provider_id, learner_id, course_id, is_current, status)
+select organization_id, id, provider_id, learner_id, uuidv7(), false, 'cancelled' from partner_accounts;
+-- or
+update enrollment_steps set partner_enrollment_id = uuidv7() where partner_enrollment_id is not null;
+-- or
 update enrollment_steps set learner_id = uuidv7() where partner_enrollment_id is null;
 -- or
 update enrollment_steps set course_id = uuidv7() where partner_enrollment_id is not null;

@@ -225,8 +225,12 @@ union all
 select 'step ' || s.id from enrollment_steps s join enrollments e on e.id = s.enrollment_id
 where (e.organization_id, e.learner_id) is distinct from (s.organization_id, s.learner_id)
 union all
-select 'step ' || s.id from enrollment_steps s join partner_lms_enrollments r on r.id = s.partner_enrollment_id
-where (r.organization_id, r.learner_id, r.course_id) is distinct from (s.organization_id, s.learner_id, s.course_id)
+select 'run ' || r.id from partner_lms_enrollments r left join partner_lms_courses c on c.id = r.course_id
+where (c.organization_id, c.provider_id) is distinct from (r.organization_id, r.provider_id)
+union all
+select 'step ' || s.id from enrollment_steps s left join partner_lms_enrollments r on r.id = s.partner_enrollment_id
+where s.partner_enrollment_id is not null
+  and (r.organization_id, r.learner_id, r.course_id) is distinct from (s.organization_id, s.learner_id, s.course_id)
 union all
 select 'credential ' || c.id from credentials c join enrollments e on e.id = c.enrollment_id
 where (e.organization_id, e.learner_id) is distinct from (c.organization_id, c.learner_id)
