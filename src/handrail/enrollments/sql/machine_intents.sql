@@ -1,7 +1,7 @@
 -- Calls to partners: claimed with a lease and a fence, recorded by whoever still holds the fence.
 
 create type claimed_call as (
-  intent_id uuid, provider_id uuid, kind text, fence bigint,
+  intent_id uuid, provider_id uuid, kind intent_kind, fence bigint,
   idempotency_key text,         -- the intent's id, or a newer one when a person asked for a fresh try
   key_age double precision,     -- seconds since the key was first sent
   uncertain boolean,            -- an earlier call may have done the work

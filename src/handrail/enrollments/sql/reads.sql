@@ -3,7 +3,7 @@
 -- The call that each of these runs waits for, without what partners said about it: for the person
 -- whose run it is, and for the organization's staff. Others' runs are left out.
 create or replace function find_calls(p_runs uuid[])
-returns table (run_id uuid, kind text, status text, held boolean, attempts integer, calls integer,
+returns table (run_id uuid, kind intent_kind, status intent_status, held boolean, attempts integer, calls integer,
                next_attempt_at timestamptz)
 language plpgsql stable as $$
 begin

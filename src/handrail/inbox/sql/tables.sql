@@ -40,6 +40,9 @@ grant update (refused_count, last_refused_at, last_refused_reason, repeated_coun
 -- the payload claims. There are no foreign keys on purpose: each would lock the endpoint's and the
 -- organization's row for every message, so that one held lock would stop the mail of everybody
 -- (docs/decisions/0008). Nobody may delete endpoints, organizations or providers.
+create domain webhook_event_status as text constraint webhook_events_status_check  -- why: enrollments/sql/tables.sql
+  check (value in ('received', 'waiting', 'applied', 'ignored', 'needs_attention'));
+
 create table webhook_events (
   id uuid primary key default uuidv7(),
   endpoint_id uuid not null,
@@ -51,8 +54,7 @@ create table webhook_events (
   content_type text not null default '',
   received_at timestamptz not null default clock_timestamp(),
   sent_at timestamptz,               -- by the sender's clock, where the scheme signs a time
-  status text not null default 'received'
-    check (status in ('received', 'waiting', 'applied', 'ignored', 'needs_attention')),
+  status webhook_event_status not null default 'received',
   reason text not null default '',
   kind text not null default '',     -- what it was translated to: course.completed, several with a space
   match_external_id text,            -- the partner's enrollment id it speaks of
