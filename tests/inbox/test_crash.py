@@ -15,7 +15,7 @@ from typing import Self
 
 import pytest
 
-from handrail.inbox.applier import Applier
+from handrail.inbox.applier import BATCH, Applier
 from handrail.inbox.ingress import PREFIX
 from tests.databases import Database
 from tests.inbox.machine import Machine, apply_all
@@ -33,7 +33,7 @@ def handle(connection, events):
     outcomes = []
     for event in events:
         connection.execute("insert into machine (event_id) values (%s)", [event.event_id])
-        time.sleep(0.01)
+        time.sleep(0.005)
         outcomes.append(Outcome(event.id, "applied"))
     return outcomes
 
@@ -167,8 +167,9 @@ def test_an_applier_that_is_told_to_end_finishes_its_batch(
     world: World, machine: Machine, database: Database, start: Start
 ) -> None:
     milady = world.make_endpoint()
-    for number in range(1100):
-        world.store(milady, event_id=f"{number}", age=timedelta(seconds=2000 - number))
+    stored = 2 * BATCH + 100
+    for number in range(stored):
+        world.store(milady, event_id=f"{number}", age=timedelta(seconds=5000 - number))
     env = database.environment("worker") | {"DJANGO_SETTINGS_MODULE": "handrail.config.settings"}
     process = start("-c", SLOW_APPLIER, env=env)
     wait_until(lambda: is_at_work(world))
@@ -177,10 +178,10 @@ def test_an_applier_that_is_told_to_end_finishes_its_batch(
 
     assert process.wait(20) == 0
     # A batch of one lane, or of both.
-    assert len(machine.applied) in (500, 1000)
+    assert len(machine.applied) in (BATCH, 2 * BATCH)
     assert world.rows("select status, count(*) from webhook_events group by 1 order by 1") == [
         ("applied", len(machine.applied)),
-        ("received", 1100 - len(machine.applied)),
+        ("received", stored - len(machine.applied)),
     ]
 
 

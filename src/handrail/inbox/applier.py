@@ -27,7 +27,7 @@ from handrail.inbox.wire import register_wire_array
 
 logger = logging.getLogger(__name__)
 
-BATCH = 500
+BATCH = 1000
 POLL_SECONDS = 1.0
 """Notifications only wake; this guarantees."""
 SOON_SECONDS = 0.1
@@ -64,6 +64,8 @@ class Applier:
         self._since: datetime | None = None
         self._looked_back_at = float("-inf")
         self._at_work: Sequence[Claimed] = ()
+        self.has_backlog = False
+        """Whether more may be due already, of which nobody notifies any more."""
         self._connection: Connection
 
     def use(self, connection: Connection) -> None:
@@ -93,6 +95,7 @@ class Applier:
         if parked:
             # Their enrollment may have been stored while they were being parked.
             claims.look_again(self._connection, parked)
+            self.has_backlog = True
         self._rhythm = SOON_SECONDS if waiting else POLL_SECONDS
         return bool(claimed)
 
@@ -135,6 +138,7 @@ class Applier:
         claimed = claims.claim_due(self._connection, since=self._since, limit=self._limit)
         if claimed:
             self._since = claimed[0].due_at - LATE
+        self.has_backlog = len(claimed) >= min(self._limit, claims.FEW)
         if len(claimed) >= self._limit:
             self._on_backlog()
         return claimed

@@ -19,7 +19,9 @@ from handrail.inbox.wire import (
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
-_MOST_BYTES = 16 * 1024 * 1024  # of the bodies in one batch
+FEW = 16
+"""So many bodies, of at most 1 MiB each, always fit in a batch: a claim of fewer got all there was."""
+_MOST_BYTES = FEW * 1024 * 1024  # of the bodies in one batch
 _LONGEST_REASON = 1000  # characters
 _LONGEST_WORD = 255  # characters of a kind or of a partner's id
 
@@ -79,29 +81,29 @@ order by w.place
 
 # An event waits longer and longer: a quarter of its age, from 0.1 seconds to 5 minutes.
 _SETTLE = """
-with settled as (
-  update webhook_events e
-  set status = case when g.status = 'waiting' and e.received_at < now() - %(waiting)b::interval
-                    then 'needs_attention' else g.status end,
-      reason = case when g.status = 'waiting' and e.received_at < now() - %(waiting)b::interval
-                    then 'it waited long enough: ' || g.reason else g.reason end,
-      kind = coalesce(nullif(g.kind, ''), e.kind),
-      match_external_id = coalesce(nullif(g.match_external_id, ''), e.match_external_id),
-      attempts = e.attempts + (g.retry_seconds is not null)::integer,
-      next_attempt_at = case g.status
-        when 'waiting' then now() + least('5 minutes', greatest('100 milliseconds', (now() - e.received_at) / 4))
-        when 'received' then now() + g.retry_seconds * interval '1 second'
-        else e.next_attempt_at end,
-      applied_at = case when g.status in ('applied', 'ignored') then now() end
-  from unnest(%(ids)b::uuid[], %(statuses)b::text[], %(reasons)b::text[], %(kinds)b::text[],
-              %(matches)b::text[], %(delays)b::float8[])
-       as g (id, status, reason, kind, match_external_id, retry_seconds)
-  where e.id = g.id
-  returning e.id, e.organization_id, e.provider_id, e.event_id, e.kind, e.status, e.reason
-)
+update webhook_events e
+set status = case when g.status = 'waiting' and e.received_at < now() - %(waiting)b::interval
+                  then 'needs_attention' else g.status end,
+    reason = case when g.status = 'waiting' and e.received_at < now() - %(waiting)b::interval
+                  then 'it waited long enough: ' || g.reason else g.reason end,
+    kind = coalesce(nullif(g.kind, ''), e.kind),
+    match_external_id = coalesce(nullif(g.match_external_id, ''), e.match_external_id),
+    attempts = e.attempts + (g.retry_seconds is not null)::integer,
+    next_attempt_at = case g.status
+      when 'waiting' then now() + least('5 minutes', greatest('100 milliseconds', (now() - e.received_at) / 4))
+      when 'received' then now() + g.retry_seconds * interval '1 second'
+      else e.next_attempt_at end,
+    applied_at = case when g.status in ('applied', 'ignored') then now() end
+from unnest(%(ids)b::uuid[], %(statuses)b::text[], %(reasons)b::text[], %(kinds)b::text[],
+            %(matches)b::text[], %(delays)b::float8[])
+     as g (id, status, reason, kind, match_external_id, retry_seconds)
+where e.id = g.id
+"""
+
+_RAISE = """
 select open_attention(organization_id, 'webhook_event', id, 'A message of the partner needs a person: ' || reason,
                       jsonb_build_object('event_id', event_id, 'kind', kind), null, provider_id)
-from settled where status = 'needs_attention'
+from webhook_events where id = any (%s) and status = 'needs_attention'
 """
 
 _LOOK_AGAIN = """
@@ -158,6 +160,9 @@ def settle(
         ),
     }
     connection.execute(_SETTLE, values)
+    doubtful = [each.id for each in settlements if each.status in ("needs_attention", "waiting")]
+    if doubtful:
+        connection.execute(_RAISE, [doubtful])
 
 
 def look_again(connection: Connection, events: Sequence[UUID]) -> None:

@@ -22,9 +22,9 @@ logger = logging.getLogger(__name__)
 
 TROUBLE_SECONDS = 1.0
 
-# Plans that were made while the tables were empty must not read them whole when they are full; an
-# event under which a statement runs away is one that fails.
-_OPTIONS = "-c enable_seqscan=off -c statement_timeout=30s"
+# Planning costs more than running, and plans that were made while the tables were empty must not read
+# them whole when they are full; an event under which a statement runs away is one that fails.
+_OPTIONS = "-c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c statement_timeout=30s"
 
 
 def run_applier(stop: threading.Event, *, until_idle: bool = False) -> None:
@@ -51,10 +51,10 @@ def _lead(stop: threading.Event, backlog: threading.Event, *, until_idle: bool) 
     def work(connection: Connection) -> None:
         connection.execute("listen handrail_inbox")
         while not stop.is_set():
-            busy = lane.apply_due()
-            if not busy and until_idle:
+            applied = lane.apply_due()
+            if until_idle and not applied:
                 stop.set()
-            elif not busy:
+            elif not until_idle and not lane.has_backlog:
                 lane.wait()
 
     while not stop.is_set():
