@@ -14,6 +14,7 @@ from handrail.partners.registry import load_adapters
 from tests.provisioning.world import World
 
 NOW = datetime(2026, 5, 28, 20, 30, tzinfo=UTC)
+PROVIDER = uuid4()
 EXTERNAL = "MIL-E-1"
 
 
@@ -209,15 +210,17 @@ def test_a_partner_that_echoes_our_id_is_found_by_it(course: Course) -> None:
     run = UUID(course.world.get_run(course.enrollment)["id"])
     fact = PartnerFact("course.completed", "MIL-E-9", run_id=run)
     described = describe_fact(
-        fact, ref="1", provider_id=str(course.provider), received_at=NOW, cause_kind="webhook"
+        fact, ref="1", provider_id=course.provider, received_at=NOW, cause_kind="webhook"
     )
-    assert (described["run_id"], described["external_enrollment_id"]) == (str(run), "MIL-E-9")
+    assert (described["run_id"], described["external_enrollment_id"]) == (run.hex, "MIL-E-9")
 
 
 def test_a_time_far_in_the_future_is_not_believed() -> None:
     def describe(ahead: timedelta) -> dict[str, object]:
         fact = PartnerFact("course.completed", EXTERNAL, occurred_at=NOW + ahead)
-        return describe_fact(fact, ref="1", provider_id="p", received_at=NOW, cause_kind="webhook")
+        return describe_fact(
+            fact, ref="1", provider_id=PROVIDER, received_at=NOW, cause_kind="webhook"
+        )
 
     assert "occurred_at" in describe(CLOCK_TOLERANCE - timedelta(seconds=1))
     assert "occurred_at" not in describe(CLOCK_TOLERANCE)
@@ -226,10 +229,12 @@ def test_a_time_far_in_the_future_is_not_believed() -> None:
 
 def test_what_is_absent_is_not_sent() -> None:
     fact = PartnerFact("certificate.issued", certificate=CertificateFacts("C-1"))
-    assert describe_fact(fact, ref="7", provider_id="p", received_at=NOW, cause_kind="file") == {
+    assert describe_fact(
+        fact, ref="7", provider_id=PROVIDER, received_at=NOW, cause_kind="file"
+    ) == {
         "ref": "7",
         "kind": "certificate.issued",
-        "provider_id": "p",
+        "provider_id": PROVIDER.hex,
         "received_at": "2026-05-28T20:30:00+00:00",
         "cause_kind": "file",
         "certificate": {

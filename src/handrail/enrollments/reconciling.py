@@ -254,7 +254,7 @@ class _Round:
                 describe_fact(
                     fact,
                     ref=str(number),
-                    provider_id=str(provider.config.id),
+                    provider_id=provider.config.id,
                     received_at=asked_at,
                     cause_kind="reconciliation",
                 )

@@ -98,29 +98,34 @@ def _describe(event: ParsedEvent, fact: PartnerFact, *, ref: int) -> dict[str, o
     described = describe_fact(
         fact,
         ref=str(ref),
-        provider_id=str(event.provider_id),
+        provider_id=event.provider_id,
         received_at=event.received_at,
         cause_kind="webhook",
     )
-    described["cause_id"] = str(event.id)
+    described["cause_id"] = event.id.hex
     return described
 
 
 def describe_fact(
-    fact: PartnerFact, *, ref: str, provider_id: str, received_at: datetime, cause_kind: str
+    fact: PartnerFact,
+    *,
+    ref: str,
+    provider_id: UUID | None,
+    received_at: datetime,
+    cause_kind: str,
 ) -> dict[str, object]:
     """A fact as the machine takes it: the fields of the SQL type partner_event that say something."""
     described: dict[str, object] = {
         "ref": ref,
         "kind": fact.kind,
-        "provider_id": provider_id,
+        "provider_id": provider_id and provider_id.hex,  # cheaper than its usual form
         "received_at": received_at.isoformat(),
         "cause_kind": cause_kind,
     }
     if fact.external_enrollment_id:
         described["external_enrollment_id"] = fact.external_enrollment_id
     if fact.run_id is not None:
-        described["run_id"] = str(fact.run_id)
+        described["run_id"] = fact.run_id.hex
     if fact.account_external_id:
         described["account_external_id"] = fact.account_external_id
     if fact.course_code:

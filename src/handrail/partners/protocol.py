@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 from uuid import UUID
 
 from handrail.core.outbound import (
@@ -107,8 +107,7 @@ class CertificateFacts:
     verification_url: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class PartnerFact:
+class PartnerFact(NamedTuple):
     """One thing a partner says, found by its enrollment id, else our run id, else account and course."""
 
     kind: FactKind

@@ -5,7 +5,6 @@ A screening is ordered, collected, reported. Its result is sensitive: it travels
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 from handrail.partners.adapters.origin import OriginAdapter
 from handrail.partners.adapters.origin.sheet import Sheet
@@ -21,7 +20,7 @@ class NdsAdapter(OriginAdapter):
 
 def _keep_apart(fact: PartnerFact) -> PartnerFact:
     said = "; ".join(filter(None, (fact.sensitive_result, fact.reason)))
-    return replace(fact, reason="", sensitive_result=said)
+    return fact._replace(reason="", sensitive_result=said)
 
 
 adapter: Adapter = NdsAdapter(
