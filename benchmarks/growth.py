@@ -30,10 +30,9 @@ def run(small: Bench, large: Bench) -> Mapping[str, float]:
 
 def _advance_once(bench: Bench) -> float:
     school = make_school(bench)
-    count = advance.QUICK_EVENTS
     with bench.connect_as_superuser() as db:
-        advance.store_reports(bench, db, school, count)
-        rate = count / advance.apply_in_process(bench, "machine")
+        advance.store_reports(bench, db, school, advance.EVENTS)
+        rate = advance.EVENTS / advance.apply_in_process(bench, "machine")
         answer_calls(db)
     return rate
 
