@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from threading import Barrier
 from typing import Any
 
@@ -70,3 +71,12 @@ def retry(work: Callable[[], Any]) -> Any:
             return work()
         except psycopg.errors.DeadlockDetected:
             continue
+
+
+def wait_for_lock(database: Database) -> None:
+    """Until some connection waits for another's transaction."""
+    waiting = "select count(*) from pg_stat_activity where wait_event_type = 'Lock'"
+    deadline = datetime.now(UTC) + timedelta(seconds=20)
+    with database.connect("superuser") as admin:
+        while admin.execute(waiting).fetchall() == [(0,)]:
+            assert datetime.now(UTC) < deadline

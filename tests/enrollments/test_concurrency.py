@@ -2,15 +2,33 @@
 
 import random
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 from tests.databases import Database
 from tests.enrollments.look import see, see_runs
-from tests.enrollments.racing import Work, answering, count, doing, race, reporting
+from tests.enrollments.racing import (
+    Work,
+    answering,
+    count,
+    doing,
+    race,
+    reporting,
+    wait_for_lock,
+)
 from tests.enrollments.test_promises import find
-from tests.factories import Connection, Course, Electives, Enrollment, Organization, World, call
+from tests.factories import (
+    Connection,
+    Course,
+    Electives,
+    Enrollment,
+    Organization,
+    World,
+    apply_events,
+    call,
+)
 
 ROUNDS = 12
 
@@ -210,6 +228,31 @@ def test_actions_on_steps_that_share_a_run(
         )
 
         assert see(world, one) == see(world, two) == "active: completed, in_progress"
+
+
+def test_a_report_that_waited_for_its_run_is_taken_over(
+    world: World, database: Database, organization: Organization, courses: list[Course]
+) -> None:
+    """What a call must remember is saved under the run's lock alone: the report waits, then sees it."""
+    ada = world.learner(organization)
+    enrollment = world.enroll(ada, world.program(organization, *courses[:2]))
+    world.answer_calls()
+    event = world.event("course.completed", ada, courses[0], by="external")
+    with (
+        database.connect("superuser", autocommit=False) as saving,
+        database.connect("worker") as reporter,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        saving.execute(
+            "update partner_lms_enrollments set saved = jsonb_build_object('voucher', 1)"
+        )
+        outcomes = pool.submit(apply_events, reporter, [event])
+        wait_for_lock(database)
+        saving.commit()
+        assert [each.outcome for each in outcomes.result(30)] == ["applied"]
+
+    assert see(world, enrollment) == "active: completed, in_progress"
+    assert see_runs(world, ada, courses[0]) == ["completed"]
 
 
 def test_an_accounts_answer_against_the_start_that_waits_for_it(

@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.db import connection
@@ -13,6 +12,7 @@ from handrail.enrollments.roster import RosterReport
 from handrail.organizations.models import Organization
 from handrail.people.models import Learner
 from tests.databases import Database
+from tests.enrollments.racing import wait_for_lock
 from tests.enrollments.rosters import HEADER, ROSTER, Told, make_northside, take
 
 
@@ -82,12 +82,3 @@ def run_at_once(*works: Callable[[], object]) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-
-
-def wait_for_lock(database: Database) -> None:
-    """Until some connection waits for another's transaction."""
-    waiting = "select count(*) from pg_stat_activity where wait_event_type = 'Lock'"
-    deadline = datetime.now(UTC) + timedelta(seconds=20)
-    with database.connect("superuser") as admin:
-        while admin.execute(waiting).fetchall() == [(0,)]:
-            assert datetime.now(UTC) < deadline

@@ -102,7 +102,7 @@ begin
 end
 $$;
 
--- Take over one wave: at most one event a run; locks the runs. Says for each how it ended, which were
+-- Take over one wave: at most one event a run; the runs are locked. Says for each how it ended, which were
 -- applied, and of which the attention list must hear.
 create or replace function fold_events(
   p_events run_event[], out o_refs text[], out o_outcomes text[], out o_reasons text[], out o_applied text[], out o_to_raise text[])
@@ -134,7 +134,6 @@ begin
           then 'ours is still being asked for'
       end as why_not
     from unnest(p_events) as e join partner_lms_enrollments r on r.id = e.run_id
-    order by r.id for no key update of r
   ), facts as (
     update partner_lms_enrollments r
     set status = case d.kind
@@ -289,11 +288,10 @@ create or replace function keep_papers(p_events run_event[]) returns void langua
                       and s.reported_at = x.at);
 $$;
 
--- Lock the enrollments a batch may touch: those with a step of these runs' learners and courses. The runs are
--- locked by the first wave. o_under_way: those that move on; o_new: those whose first stage is still to be
--- looked at; o_early: one of the steps is still pending.
-create or replace function lock_for_runs(p_runs uuid[], out o_under_way uuid[], out o_new uuid[], out o_early boolean)
-language sql as $$
+-- Lock the enrollments a batch may touch: those with a step of these runs' learners and courses. o_under_way: those
+-- that move on; o_new: those whose first stage is still to be looked at; o_early: one of the steps is still pending.
+create or replace function lock_enrollments_of_runs(
+  p_runs uuid[], out o_under_way uuid[], out o_new uuid[], out o_early boolean) language sql as $$
   select array_agg(distinct id) filter (where is_due and started_at is not null),
          array_agg(distinct id) filter (where is_due and started_at is null),
          bool_or(is_early)
@@ -330,7 +328,9 @@ begin
          bool_or(certificate is not null or sensitive_result <> ''), bool_or(not by_external and external_enrollment_id <> '')
   into v_runs, v_has_progress, v_has_papers, v_has_new_ids
   from unnest(p_events);
-  select * into v_under_way, v_new, v_early from lock_for_runs(v_runs);
+  select * into v_under_way, v_new, v_early from lock_enrollments_of_runs(v_runs);
+  -- In a statement before those that write them: a version that was committed while this waits is seen by the next.
+  perform 1 from partner_lms_enrollments where id = any (v_runs) order by id for no key update;
   if cardinality(v_runs) < cardinality(p_events) then
     select max(events) into v_waves from (select count(*) as events from unnest(p_events) group by run_id) as per_run;
   end if;

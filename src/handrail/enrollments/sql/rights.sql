@@ -13,7 +13,7 @@ begin
       'leave_partner(uuid, boolean, boolean)', 'hold_calls(uuid)',
       'find_run(partner_event)', 'take_back_calls(uuid, text, boolean, text)', 'fold_events(run_event[])',
       'raise_reports(run_event[])', 'show_progress(run_event[])',
-      'keep_papers(run_event[])', 'lock_for_runs(uuid[])', 'take_over_events(run_event[])',
+      'keep_papers(run_event[])', 'lock_enrollments_of_runs(uuid[])', 'take_over_events(run_event[])',
       'record_accounts(call_result[])', 'record_enrollments(call_result[])', 'record_departures(call_result[])',
       'forget_account(uuid)', 'hand_to_person(uuid, text, text, boolean)',
       'cause_of_person(text)', 'require_reason(text)', 'refuse(text)', 'lock_enrollment(uuid, boolean)',
