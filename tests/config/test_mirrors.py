@@ -22,8 +22,8 @@ MIRRORS = [each for each in apps.get_models() if not each._meta.managed]
 # Of these tables no page shows anything.
 WITHOUT_MODEL = {"credential_documents", "outgoing_mails", "webhook_event_conflicts"}
 _COLUMNS = """
-select a.attname, t.typname, a.attnotnull
-from pg_attribute a join pg_type t on t.oid = a.atttypid
+select a.attname, coalesce(base.typname, t.typname), a.attnotnull
+from pg_attribute a join pg_type t on t.oid = a.atttypid left join pg_type base on base.oid = t.typbasetype
 where a.attrelid = %s::regclass and a.attnum > 0 and not a.attisdropped
 """
 
