@@ -40,6 +40,29 @@ def test_events_are_applied_once_in_the_order_of_arrival(
     assert world.events(*columns) == [("applied", "", "course.completed", 0, True)] * 3
 
 
+def test_what_a_batch_had_no_room_for_is_a_backlog(
+    world: World, machine: Machine, milady: Endpoint, connection: Connection
+) -> None:
+    """Nobody notifies of it any more: without looking again it would lie until the next second."""
+    applier = Applier(waiting=timedelta(hours=1), batch=2)
+    applier.use(connection)
+    backlogs = []
+    for number in range(3):
+        world.store(milady, event_id=f"few{number}")
+    while applier.apply_due():
+        backlogs.append(applier.has_backlog)
+    assert backlogs == [True, False]
+
+    applier = Applier(waiting=timedelta(hours=1))
+    applier.use(connection)
+    for number in range(18):
+        world.store(milady, {"text": "x" * (1024 * 1024 - 20)}, event_id=f"large{number}")
+    assert applier.apply_due()
+    assert (len(machine.batches[-1]) < 18, applier.has_backlog) == (True, True)
+    assert applier.apply_due()
+    assert applier.has_backlog is False
+
+
 def test_the_handler_is_given_what_was_stored(
     world: World, milady: Endpoint, applier: Applier
 ) -> None:
