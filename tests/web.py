@@ -20,7 +20,7 @@ from urllib.parse import urlencode
 import pytest
 from pytest_django import DjangoDbBlocker
 from selenium import webdriver
-from selenium.common.exceptions import StaleElementReferenceException
+from selenium.common.exceptions import StaleElementReferenceException, WebDriverException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
@@ -211,9 +211,7 @@ class Browser:
         raise AssertionError(f"{words!r} is not on {self.path}: {self.text}")
 
     def wait_for(self, condition: Any, *, seconds: float = 10) -> None:
-        # A page that is just being left has elements that are gone a moment later.
-        gone = (StaleElementReferenceException,)
-        WebDriverWait(self.driver, seconds, ignored_exceptions=gone).until(lambda _: condition())
+        WebDriverWait(self.driver, seconds).until(lambda _: _ask_page(condition))
 
     def find_faults(self) -> list[str]:
         """What is wrong with the page that is open.
@@ -237,6 +235,19 @@ class Browser:
         self.driver.delete_all_cookies()
         self.driver.get("about:blank")
         self.driver.get_log("browser")  # type: ignore[no-untyped-call]
+
+
+def _ask_page(condition: Any) -> Any:
+    """What the condition says; no, as long as the page it asks is just being left."""
+    try:
+        return condition()
+    except StaleElementReferenceException:
+        return False
+    except WebDriverException as error:
+        # The same a moment earlier: chromedriver has no name for an element whose document is going.
+        if "does not belong to the document" in (error.msg or ""):
+            return False
+        raise
 
 
 @pytest.fixture(scope="session")
