@@ -2,11 +2,16 @@
 
 import asyncio
 import logging
+import re
 import time
 from collections.abc import AsyncIterator, Sequence
+from functools import cache
+from itertools import count
 from typing import Any
 
 import psycopg
+
+from handrail.core.channel import Channel
 
 RETRY_SECONDS = 0.5  # after a failed attempt nobody tries sooner
 _CONNECT_SECONDS = 5
@@ -35,6 +40,7 @@ class ServiceConnection:
         self._dsn = dsn
         self._name = name
         self._connection: psycopg.AsyncConnection[tuple[Any, ...]] | None = None
+        self._channel: Channel | None = None
         self._lock = asyncio.Lock()
         self._not_before = 0.0
 
@@ -44,7 +50,7 @@ class ServiceConnection:
         return self._connection.info.backend_pid if self._connection is not None else 0
 
     async def fetch(self, query: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """Run a statement that returns rows.
+        """Run a statement that returns rows; `%b` stands for a parameter.
 
         Raises:
             DatabaseAway: no connection, or it was lost; nobody knows whether it was committed.
@@ -52,12 +58,11 @@ class ServiceConnection:
         """
         async with self._lock:
             try:
-                connection = self._connection or await self._connect()
-                cursor = connection.cursor(binary=True)
-                await cursor.execute(query.encode(), parameters, prepare=True)
-                return await cursor.fetchall()
+                if self._channel is None:
+                    self._channel = Channel(await self._connect())
+                return await self._channel.fetch_prepared(_number(query), parameters)
             except psycopg.OperationalError as error:
-                if self._connection is None or self._connection.broken:
+                if self._channel is None or self._channel.is_lost:
                     await self.close()
                     raise DatabaseAway(_first_line(error)) from error
                 raise
@@ -74,7 +79,7 @@ class ServiceConnection:
         """
         async with self._lock:
             try:
-                connection = self._connection or await self._connect()
+                connection = await self._connect()
                 for channel in channels:
                     await connection.execute(f"listen {channel}".encode())
                 async for notification in connection.notifies():
@@ -86,8 +91,11 @@ class ServiceConnection:
 
     async def close(self) -> None:
         """Close; the next statement connects anew."""
+        channel, self._channel = self._channel, None
         connection, self._connection = self._connection, None
-        if connection is not None:
+        if channel is not None:
+            await channel.close()
+        elif connection is not None:
             await connection.close()
 
     async def _connect(self) -> psycopg.AsyncConnection[tuple[Any, ...]]:
@@ -101,6 +109,13 @@ class ServiceConnection:
         await connection.execute(_LIMITS)
         self._connection = connection
         return connection
+
+
+@cache
+def _number(query: str) -> bytes:
+    """The statement as the server reads it: `$1` for the first `%b`."""
+    numbers = count(1)
+    return re.sub("%b", lambda _: f"${next(numbers)}", query).encode()
 
 
 def _first_line(error: Exception) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import psycopg
 
-from handrail.inbox.channel import Channel
+from handrail.core.channel import Channel
 
 RETRY_SECONDS = 0.5  # after a failed attempt nobody tries sooner
 
