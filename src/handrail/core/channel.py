@@ -114,6 +114,11 @@ class Channel:
                 self._result = result
         except psycopg.OperationalError as error:
             self._fail(error)
+        else:
+            # uvloop tells of a socket's error once and then watches it no more, though there was
+            # more to read: watch it anew.
+            self._loop.remove_reader(self._socket)
+            self._loop.add_reader(self._socket, self._read)
 
     def _hand_over(self) -> None:
         answer, self._answer = self._answer, None
