@@ -19,6 +19,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from handrail.config.database import migrate_database, setup_database
 from handrail.config.embedded_postgres import EmbeddedPostgres
 from handrail.config.environment import DEBUG_DEFAULTS, DatabaseRole
+from handrail.core.direct_connection import DirectConnection
 
 NAME = "handrail"
 PREFIX = "handrail-test-"
@@ -161,11 +162,9 @@ class Database:
         """Return the connection string of a role: `handrail_web` or `web`; or `superuser`."""
         return self._server.dsn(role)
 
-    def connect(
-        self, role: str = "worker", *, autocommit: bool = True
-    ) -> psycopg.Connection[tuple[Any, ...]]:
+    def connect(self, role: str = "worker", *, autocommit: bool = True) -> DirectConnection:
         """Open a connection as that role; close it by `with`."""
-        return psycopg.connect(self.dsn(role), autocommit=autocommit)
+        return DirectConnection.open(self.dsn(role), autocommit=autocommit)
 
     def environment(self, role: str = "worker") -> dict[str, str]:
         """Return the whole environment for a subprocess such as `handrail web` (role web)."""

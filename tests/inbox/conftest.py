@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from handrail.core.direct_connection import DirectConnection
 from handrail.inbox import registry
 from handrail.inbox.applier import Applier
 from handrail.inbox.ingress import Limits
 from handrail.inbox.registry import register_handler
 from tests.databases import Database
-from tests.inbox.machine import Connection, Machine
+from tests.inbox.machine import Machine
 from tests.inbox.server import DatabaseProxy, Server, run_proxy
 from tests.inbox.world import Endpoint, World, make_world
 
@@ -82,13 +83,13 @@ def milady(world: World) -> Endpoint:
 
 
 @pytest.fixture
-def connection(database: Database) -> Iterator[Connection]:
+def connection(database: Database) -> Iterator[DirectConnection]:
     with database.connect("worker") as connection:
         yield connection
 
 
 @pytest.fixture
-def applier(connection: Connection) -> Applier:
+def applier(connection: DirectConnection) -> Applier:
     applier = Applier(waiting=timedelta(hours=24))
     applier.use(connection)
     return applier

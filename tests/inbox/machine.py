@@ -5,17 +5,14 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any
 from uuid import UUID
 
-import psycopg
-
+from handrail.core.direct_connection import DirectConnection
 from handrail.inbox.applier import Applier
 from handrail.inbox.process import run_applier
 from handrail.inbox.registry import Outcome, ParsedEvent
 from tests.inbox.world import World
 
-Connection = psycopg.Connection[tuple[Any, ...]]
 Decide = Callable[[ParsedEvent], Outcome]
 
 
@@ -30,7 +27,7 @@ class Machine:
         world.admin.execute("grant all on machine, machine_place_seq to handrail_worker")
 
     def __call__(
-        self, connection: Connection, events: Sequence[ParsedEvent], /
+        self, connection: DirectConnection, events: Sequence[ParsedEvent], /
     ) -> Sequence[Outcome]:
         self.batches.append([event.event_id for event in events])
         outcomes = []

@@ -9,13 +9,13 @@ from datetime import timedelta
 import psycopg
 import pytest
 
+from handrail.core.direct_connection import DirectConnection
 from handrail.inbox import applier as applier_module
 from handrail.inbox.applier import Applier
 from handrail.inbox.process import run_applier
 from handrail.inbox.registry import Outcome, ParsedEvent, register_handler
 from tests.databases import Database
 from tests.inbox.machine import (
-    Connection,
     Machine,
     apply_all,
     read_status,
@@ -41,7 +41,7 @@ def test_events_are_applied_once_in_the_order_of_arrival(
 
 
 def test_what_a_batch_had_no_room_for_is_a_backlog(
-    world: World, machine: Machine, milady: Endpoint, connection: Connection
+    world: World, machine: Machine, milady: Endpoint, connection: DirectConnection
 ) -> None:
     """Nobody notifies of it any more: without looking again it would lie until the next second."""
     applier = Applier(waiting=timedelta(hours=1), batch=2)
@@ -68,7 +68,7 @@ def test_the_handler_is_given_what_was_stored(
 ) -> None:
     taken: list[ParsedEvent] = []
 
-    def handle(_: Connection, events: Sequence[ParsedEvent], /) -> list[Outcome]:
+    def handle(_: DirectConnection, events: Sequence[ParsedEvent], /) -> list[Outcome]:
         taken.extend(events)
         return [Outcome(event.id, "ignored", "nothing we use", "x.y", "enr-1") for event in events]
 
@@ -108,7 +108,7 @@ def test_an_event_that_is_committed_very_late_is_found_too(
 
 
 def test_a_large_batch_is_taken_in_portions(
-    world: World, machine: Machine, milady: Endpoint, connection: Connection
+    world: World, machine: Machine, milady: Endpoint, connection: DirectConnection
 ) -> None:
     for number in range(10):
         world.store(milady, event_id=f"{number}", age=timedelta(seconds=100 - number))
@@ -251,7 +251,7 @@ def test_a_backlog_is_worked_off_in_two_lanes(
     batches: list[int] = []
     together = threading.Barrier(2, timeout=10)
 
-    def handle(_: Connection, events: Sequence[ParsedEvent], /) -> list[Outcome]:
+    def handle(_: DirectConnection, events: Sequence[ParsedEvent], /) -> list[Outcome]:
         threads.add(threading.current_thread().name)
         batches.append(len(events))
         if len(batches) in {2, 3}:

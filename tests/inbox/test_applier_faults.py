@@ -6,10 +6,11 @@ from datetime import timedelta
 import psycopg
 import pytest
 
+from handrail.core.direct_connection import DirectConnection
 from handrail.inbox import process
 from handrail.inbox.applier import RETRY_DELAYS, Applier
 from handrail.inbox.registry import Outcome, ParsedEvent, register_handler
-from tests.inbox.machine import Connection, Machine, apply_all, make_due, read_status, run_until
+from tests.inbox.machine import Machine, apply_all, make_due, read_status, run_until
 from tests.inbox.world import Endpoint, World
 
 
@@ -40,7 +41,7 @@ def test_an_event_that_fails_in_the_database_stands_alone(
     world: World,
     milady: Endpoint,
     machine: Machine,
-    connection: Connection,
+    connection: DirectConnection,
     applier: Applier,
     harm: str,
 ) -> None:
@@ -66,7 +67,7 @@ def test_the_log_tells_no_result_of_a_screening(
     world: World,
     milady: Endpoint,
     machine: Machine,
-    connection: Connection,
+    connection: DirectConnection,
     applier: Applier,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -134,7 +135,7 @@ def test_after_some_attempts_a_person_is_needed(
 def test_a_handler_that_answers_wrongly_harms_only_that_event(
     world: World, milady: Endpoint, applier: Applier, fault: str
 ) -> None:
-    def handle(_: Connection, events: Sequence[ParsedEvent], /) -> list[Outcome]:
+    def handle(_: DirectConnection, events: Sequence[ParsedEvent], /) -> list[Outcome]:
         outcomes = [Outcome(event.id, "applied") for event in events if event.event_id != "bad"]
         for event in events:
             if event.event_id == "bad":
@@ -190,7 +191,7 @@ def test_a_database_in_trouble_is_not_the_event_s_fault(
     world: World,
     milady: Endpoint,
     machine: Machine,
-    connection: Connection,
+    connection: DirectConnection,
     monkeypatch: pytest.MonkeyPatch,
     error: type[psycopg.Error],
 ) -> None:

@@ -3,9 +3,9 @@
 import time
 from datetime import timedelta
 
-import psycopg
 import pytest
 
+from handrail.core.direct_connection import DirectConnection
 from handrail.inbox.applier import Applier
 from handrail.inbox.registry import Outcome, ParsedEvent
 from tests.databases import Database
@@ -103,7 +103,7 @@ def test_an_event_that_waits_is_looked_at_ever_more_rarely(
     for age in (0, 10, 100_000):
         world.store(milady, {"id": "enr-1"}, age=timedelta(seconds=age))
     applier = Applier(waiting=timedelta(days=365))
-    applier.use(psycopg.connect(world.worker_dsn, autocommit=True))
+    applier.use(DirectConnection.open(world.worker_dsn))
     with applier._connection:
         apply_all(applier)
 

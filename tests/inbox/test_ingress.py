@@ -8,6 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
+import psycopg
 import pytest
 import standardwebhooks
 import svix
@@ -420,7 +421,7 @@ def test_the_applier_is_told_once_a_batch(
     world: World, ingress: Server, database: Database
 ) -> None:
     world.make_endpoint(scheme="hmac-sha256-hex")
-    with database.connect("worker") as listener:
+    with psycopg.connect(database.dsn("worker"), autocommit=True) as listener:
         listener.execute("listen handrail_inbox")
         for body in (BODY, BODY, CHANGED):
             ingress.post("milady", body, sign_hex(body))

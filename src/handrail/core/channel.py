@@ -11,26 +11,25 @@ from collections.abc import Sequence
 from typing import Any
 
 import psycopg
-from psycopg.adapt import PyFormat, Transformer
-from psycopg.errors import error_from_result
-from psycopg.pq import ConnStatus, ExecStatus, Format
+from psycopg.pq import ConnStatus, Format
 from psycopg.pq.abc import PGresult
+
+from handrail.core.prepared import Prepared, Row, raise_for
 
 
 class Channel:
     """Runs statements over a connection, which it has for itself until `close`."""
 
-    def __init__(self, connection: psycopg.AsyncConnection[tuple[Any, ...]]) -> None:
+    def __init__(self, connection: psycopg.AsyncConnection[Row]) -> None:
         self._connection = connection
         self._pgconn = connection.pgconn
         self._pgconn.nonblocking = 1
-        self._transformer = Transformer(connection)
+        self._prepared = Prepared(connection)
         self._loop = asyncio.get_running_loop()
         self._socket = self._pgconn.socket
         self._is_writing = False
         self._answer: asyncio.Future[PGresult] | None = None
         self._result: PGresult | None = None
-        self._prepared: dict[tuple[bytes, tuple[int, ...]], bytes] = {}
         self._loop.add_reader(self._socket, self._read)
 
     @property
@@ -38,7 +37,7 @@ class Channel:
         """Whether the connection ended; close it."""
         return self._pgconn.status != ConnStatus.OK
 
-    async def fetch(self, statement: bytes, parameters: Sequence[bytes]) -> list[tuple[Any, ...]]:
+    async def fetch(self, statement: bytes, parameters: Sequence[bytes]) -> list[Row]:
         """Run a statement with parameters in binary format and return its rows.
 
         After a cancellation there is an answer on its way that nobody wants: close the channel.
@@ -50,25 +49,19 @@ class Channel:
         self._pgconn.send_query_params(
             statement, parameters, param_formats=formats, result_format=Format.BINARY
         )
-        return self._load(await self._receive())
+        return self._prepared.load(await self._receive())
 
-    async def fetch_prepared(
-        self, statement: bytes, parameters: Sequence[Any]
-    ) -> list[tuple[Any, ...]]:
+    async def fetch_prepared(self, statement: bytes, parameters: Sequence[Any]) -> list[Row]:
         """The same with Python's values for `$1` and so on; its first run prepares the statement."""
-        transformer = self._transformer
-        values = transformer.dump_sequence(parameters, [PyFormat.BINARY] * len(parameters))
-        types = transformer.types or ()
-        name = self._prepared.get((statement, types))
+        encoded = self._prepared.encode(statement, parameters)
+        name = self._prepared.find(encoded)
         if name is None:
-            name = b"handrail_%d" % len(self._prepared)
-            self._pgconn.send_prepare(name, statement, types)
+            name = self._prepared.make_name()
+            self._pgconn.send_prepare(name, statement, encoded.types)
             await self._receive()
-            self._prepared[statement, types] = name
-        self._pgconn.send_query_prepared(
-            name, values, param_formats=transformer.formats, result_format=Format.BINARY
-        )
-        return self._load(await self._receive())
+            self._prepared.add(encoded, name)
+        encoded.send(self._pgconn, name)
+        return self._prepared.load(await self._receive())
 
     async def _receive(self) -> PGresult:
         """The answer to what was just sent."""
@@ -76,13 +69,8 @@ class Channel:
         self._result = None
         self._write()
         result = await self._answer
-        if result.status not in (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK):
-            raise error_from_result(result)
+        raise_for(result)
         return result
-
-    def _load(self, result: PGresult) -> list[tuple[Any, ...]]:
-        self._transformer.set_pgresult(result)
-        return self._transformer.load_rows(0, result.ntuples, tuple)
 
     async def close(self) -> None:
         """End the connection."""

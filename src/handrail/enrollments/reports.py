@@ -11,8 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from psycopg import Connection
-
+from handrail.core.direct_connection import DirectConnection, Query
 from handrail.inbox.registry import Outcome, ParsedEvent
 from handrail.partners.protocol import (
     Adapter,
@@ -28,13 +27,13 @@ CLOCK_TOLERANCE = timedelta(minutes=5)
 _ADAPTERS_SECONDS = 5.0
 
 _ADAPTERS = "select id, adapter from partner_lms_providers where id = any (%s)"
-_APPLY = "select ref, outcome, reason from apply_partner_events(%b::jsonb)"
+_APPLY = b"select ref, outcome, reason from apply_partner_events($1::jsonb)"
 # From what has to be told first: a person, a wait; a message is ignored when all of it is.
 _WEIGHT: Mapping[str, int] = {"needs_attention": 3, "waiting": 2, "applied": 1, "ignored": 0}
 _to_json = json.JSONEncoder(separators=(",", ":")).encode
 
 
-def apply_webhooks(connection: Connection[Any], events: Sequence[ParsedEvent]) -> list[Outcome]:
+def apply_webhooks(connection: DirectConnection, events: Sequence[ParsedEvent]) -> list[Outcome]:
     """Apply webhooks of partners inside the caller's transaction; one outcome for each."""
     adapters = _names.find(connection, {each.provider_id for each in events if each.provider_id})
     outcomes: list[Outcome] = []
@@ -64,7 +63,7 @@ def _translate(event: ParsedEvent, adapters: Mapping[UUID, str]) -> list[Partner
 
 
 def _apply(
-    connection: Connection[Any], translated: Sequence[tuple[ParsedEvent, list[PartnerFact]]]
+    connection: DirectConnection, translated: Sequence[tuple[ParsedEvent, list[PartnerFact]]]
 ) -> Iterable[Outcome]:
     described = []
     owners: list[int] = []
@@ -73,8 +72,8 @@ def _apply(
             described.append(_describe(event, fact, ref=len(owners)))
             owners.append(number)
     found: list[tuple[str, str]] = [("", "")] * len(translated)
-    cursor = connection.cursor(binary=True)
-    for ref, outcome, reason in cursor.execute(_APPLY, [_to_json(described)], prepare=True):
+    (rows,) = connection.fetch(Query(_APPLY, (_to_json(described),)))
+    for ref, outcome, reason in rows:
         number = owners[int(ref)]
         known = found[number][0]
         if not known or _WEIGHT[outcome] > _WEIGHT[known]:
@@ -164,7 +163,7 @@ class _AdapterNames:
         self._names: dict[UUID, str] = {}
         self._until = 0.0
 
-    def find(self, connection: Connection[Any], providers: set[UUID]) -> Mapping[UUID, str]:
+    def find(self, connection: DirectConnection, providers: set[UUID]) -> Mapping[UUID, str]:
         now = time.monotonic()
         if now > self._until or not self._names.keys() >= providers:
             rows = connection.execute(_ADAPTERS, [list(providers | self._names.keys())])

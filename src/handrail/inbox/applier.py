@@ -19,8 +19,9 @@ from uuid import UUID
 
 import psycopg
 
+from handrail.core.direct_connection import DirectConnection
 from handrail.inbox import claims
-from handrail.inbox.claims import Claimed, Connection, Settlement
+from handrail.inbox.claims import Claimed, Settlement
 from handrail.inbox.parsing import Unreadable, parse_message
 from handrail.inbox.registry import Handler, Outcome, ParsedEvent, find_handler
 from handrail.inbox.wire import register_wire_array
@@ -66,17 +67,16 @@ class Applier:
         self._at_work: Sequence[Claimed] = ()
         self.has_backlog = False
         """Whether more may be due already, of which nobody notifies any more."""
-        self._connection: Connection
+        self._connection: DirectConnection
 
-    def use(self, connection: Connection) -> None:
+    def use(self, connection: DirectConnection) -> None:
         """Work over this connection from now on: in autocommit mode, as handrail_worker."""
         self._connection = connection
         register_wire_array(connection)
         if len(self._at_work) == 1:  # It was lost under this event alone: the event may be why.
             event = self._at_work[0]
             failure = make_failure(event.id, event.attempts, "the connection was lost")
-            with connection.transaction():
-                claims.settle(connection, [failure], waiting=self._waiting)
+            claims.settle(connection, [failure], waiting=self._waiting)
         self._at_work = ()
 
     def apply_due(self) -> bool:
@@ -101,8 +101,7 @@ class Applier:
 
     def wait(self) -> None:
         """Sleep until somebody notifies, at most until it is time to look again."""
-        for _ in self._connection.notifies(timeout=self._rhythm, stop_after=1):
-            pass
+        self._connection.wait_for_notification(self._rhythm)
 
     def _apply_batch(self) -> tuple[Sequence[Claimed], Sequence[Settlement]]:
         """Apply a batch as a whole; if that fails, so that one event cannot harm another."""
@@ -119,13 +118,15 @@ class Applier:
 
     def _transact(self, handle: Handle) -> tuple[Sequence[Claimed], Sequence[Settlement]]:
         try:
-            with self._connection.transaction():
-                claimed = self._claim()
-                self._at_work = claimed
-                settlements = self._decide(claimed, handle)
-                if settlements:
-                    claims.settle(self._connection, settlements, waiting=self._waiting)
+            claimed = self._claim()
+            self._at_work = claimed
+            settlements = self._decide(claimed, handle)
+            claims.settle(self._connection, settlements, waiting=self._waiting)
             return claimed, settlements
+        except BaseException:
+            if not self._connection.closed:
+                self._connection.rollback()
+            raise
         finally:
             if not self._connection.broken:
                 self._at_work = ()

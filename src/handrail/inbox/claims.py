@@ -2,11 +2,10 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
-import psycopg
-
+from handrail.core.direct_connection import DirectConnection, Query
 from handrail.inbox.wire import (
     FLOAT8_OID,
     TEXT_OID,
@@ -16,8 +15,6 @@ from handrail.inbox.wire import (
     encode_float,
     encode_text,
 )
-
-Connection = psycopg.Connection[tuple[Any, ...]]
 
 FEW = 16
 """So many bodies, of at most 1 MiB each, always fit in a batch: a claim of fewer got all there was."""
@@ -58,15 +55,15 @@ class Settlement(NamedTuple):
 
 
 # The bodies of one batch are bounded too: what is beyond is let go again with the commit.
-_CLAIM = """
+_CLAIM = b"""
 with due as materialized (
   select e.id, e.endpoint_id, e.organization_id, e.provider_id, e.event_id, e.received_at, e.sent_at, e.attempts,
          e.reason, e.digest, e.body, e.next_attempt_at
   from webhook_events e
   where e.status = 'received' and e.next_attempt_at <= now()
-    and e.next_attempt_at >= coalesce(%s, '-infinity'::timestamptz)
+    and e.next_attempt_at >= coalesce($1, '-infinity'::timestamptz)
   order by e.next_attempt_at, e.received_at, e.id
-  limit %s
+  limit $2
   for no key update skip locked
 ), weighed as (
   select *, row_number() over arrival as place, sum(octet_length(body)) over arrival as bytes
@@ -75,16 +72,16 @@ with due as materialized (
 select w.id, w.endpoint_id, p.kind, w.organization_id, w.provider_id, w.event_id, w.received_at, w.sent_at, w.attempts,
        w.next_attempt_at, w.reason = '', w.digest, w.body
 from weighed w join webhook_endpoints p on p.id = w.endpoint_id
-where w.place = 1 or w.bytes <= %s
+where w.place = 1 or w.bytes <= $3
 order by w.place
 """
 
 # An event waits longer and longer: a quarter of its age, from 0.1 seconds to 5 minutes.
-_SETTLE = """
+_SETTLE = b"""
 update webhook_events e
-set status = case when g.status = 'waiting' and e.received_at < now() - %(waiting)b::interval
+set status = case when g.status = 'waiting' and e.received_at < now() - $1::interval
                   then 'needs_attention' else g.status end,
-    reason = case when g.status = 'waiting' and e.received_at < now() - %(waiting)b::interval
+    reason = case when g.status = 'waiting' and e.received_at < now() - $1::interval
                   then 'it waited long enough: ' || g.reason else g.reason end,
     kind = coalesce(nullif(g.kind, ''), e.kind),
     match_external_id = coalesce(nullif(g.match_external_id, ''), e.match_external_id),
@@ -94,27 +91,26 @@ set status = case when g.status = 'waiting' and e.received_at < now() - %(waitin
       when 'received' then now() + g.retry_seconds * interval '1 second'
       else e.next_attempt_at end,
     applied_at = case when g.status in ('applied', 'ignored') then now() end
-from unnest(%(ids)b::uuid[], %(statuses)b::text[], %(reasons)b::text[], %(kinds)b::text[],
-            %(matches)b::text[], %(delays)b::float8[])
+from unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::float8[])
      as g (id, status, reason, kind, match_external_id, retry_seconds)
 where e.id = g.id
 """
 
-_RAISE = """
+_RAISE = b"""
 select open_attention(organization_id, 'webhook_event', id, 'A message of the partner needs a person: ' || reason,
                       jsonb_build_object('event_id', event_id, 'kind', kind), null, provider_id)
-from webhook_events where id = any (%s) and status = 'needs_attention'
+from webhook_events where id = any ($1) and status = 'needs_attention'
 """
 
-_LOOK_AGAIN = """
+_LOOK_AGAIN = b"""
 update webhook_events set status = 'received', next_attempt_at = now()
 where id in (
-  select id from webhook_events where id = any (%s) and status = 'waiting'
+  select id from webhook_events where id = any ($1) and status = 'waiting'
   for no key update skip locked
 )
 """
 
-_SWEEP = """
+_SWEEP = b"""
 update webhook_events set status = 'received', next_attempt_at = now()
 where id in (
   select id from webhook_events where status = 'waiting' and next_attempt_at <= now()
@@ -124,61 +120,66 @@ where id in (
 """
 
 
-def claim_due(
-    connection: Connection, *, since: datetime | None = None, limit: int
-) -> list[Claimed]:
-    """Lock the events that are due, the oldest first, at most `limit`; others' are left out.
+_BEGIN, _COMMIT = Query(b"begin"), Query(b"commit")
 
-    `since`: those due before are not looked for. While somebody holds an old snapshot (a backup),
-    the index keeps an entry of every event that was ever due, and a claim from the beginning reads
-    them all: 37 ms with 80,000 of them, *measured*.
+
+def claim_due(
+    connection: DirectConnection, *, since: datetime | None = None, limit: int
+) -> list[Claimed]:
+    """Begin a transaction and lock the events that are due in it, the oldest first, at most `limit`.
+
+    Those that others have locked are left out. `since`: those due before are not looked for. While
+    somebody holds an old snapshot (a backup), the index keeps an entry of every event that was ever
+    due, and a claim from the beginning reads them all: 37 ms with 80,000 of them, *measured*.
     """
-    cursor = connection.cursor(binary=True)
-    return [Claimed._make(row) for row in cursor.execute(_CLAIM, [since, limit, _MOST_BYTES])]
+    _, rows = connection.fetch(_BEGIN, Query(_CLAIM, (since, limit, _MOST_BYTES)))
+    return [Claimed._make(row) for row in rows]
 
 
 def settle(
-    connection: Connection, settlements: Sequence[Settlement], *, waiting: timedelta
+    connection: DirectConnection, settlements: Sequence[Settlement], *, waiting: timedelta
 ) -> None:
-    """Write down what became of claimed events; what needs a person goes to the attention list.
+    """Write down what became of claimed events, and commit.
 
-    What still waits `waiting` after it was received needs a person.
+    What needs a person goes to the attention list; what still waits `waiting` after it was received
+    needs a person.
     """
 
     def encode_texts(values: Iterable[str], longest: int) -> WireArray:
         return encode_array(TEXT_OID, [encode_text(value, longest) for value in values])
 
-    values = {
-        "waiting": waiting,
-        "ids": encode_array(UUID_OID, [each.id.bytes for each in settlements]),
-        "statuses": encode_texts((each.status for each in settlements), _LONGEST_WORD),
-        "reasons": encode_texts((each.reason for each in settlements), _LONGEST_REASON),
-        "kinds": encode_texts((each.kind for each in settlements), _LONGEST_WORD),
-        "matches": encode_texts((each.match_external_id for each in settlements), _LONGEST_WORD),
-        "delays": encode_array(
-            FLOAT8_OID, [encode_float(each.retry_seconds) for each in settlements]
-        ),
-    }
-    connection.execute(_SETTLE, values)
+    queries = []
+    if settlements:
+        values = (
+            waiting,
+            encode_array(UUID_OID, [each.id.bytes for each in settlements]),
+            encode_texts((each.status for each in settlements), _LONGEST_WORD),
+            encode_texts((each.reason for each in settlements), _LONGEST_REASON),
+            encode_texts((each.kind for each in settlements), _LONGEST_WORD),
+            encode_texts((each.match_external_id for each in settlements), _LONGEST_WORD),
+            encode_array(FLOAT8_OID, [encode_float(each.retry_seconds) for each in settlements]),
+        )
+        queries.append(Query(_SETTLE, values))
     doubtful = [each.id for each in settlements if each.status in ("needs_attention", "waiting")]
     if doubtful:
-        connection.execute(_RAISE, [doubtful])
+        queries.append(Query(_RAISE, (doubtful,)))
+    connection.fetch(*queries, _COMMIT)
 
 
-def look_again(connection: Connection, events: Sequence[UUID]) -> None:
+def look_again(connection: DirectConnection, events: Sequence[UUID]) -> None:
     """Make waiting events due now; not those that somebody wakes at this moment."""
-    connection.execute(_LOOK_AGAIN, [list(events)])
+    connection.fetch(Query(_LOOK_AGAIN, (list(events),)))
 
 
-def sweep_waiting(connection: Connection) -> None:
+def sweep_waiting(connection: DirectConnection) -> None:
     """Make waiting events due whose time to be looked at has come.
 
     A transaction of its own, so that no lock on a waiting event is held while the step machine
     waits for somebody who is about to wake that event.
     """
-    connection.execute(_SWEEP)
+    connection.fetch(Query(_SWEEP))
 
 
-def tell_attention_list(connection: Connection) -> None:
+def tell_attention_list(connection: DirectConnection) -> None:
     """Put what the ingress noticed (conflicting and refused messages) on the attention list."""
-    connection.execute("select tell_about_webhooks()")
+    connection.fetch(Query(b"select tell_about_webhooks()"))

@@ -15,8 +15,8 @@ from datetime import timedelta
 import psycopg
 from django.conf import settings
 
+from handrail.core.direct_connection import DirectConnection
 from handrail.inbox.applier import Applier, is_conflict, is_trouble
-from handrail.inbox.claims import Connection
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ def _lead(stop: threading.Event, backlog: threading.Event, *, until_idle: bool) 
     """Apply what is due, look after what waits, sleep until something comes."""
     lane = _make_lane(backlog.set)
 
-    def work(connection: Connection) -> None:
+    def work(connection: DirectConnection) -> None:
         connection.execute("listen handrail_inbox")
         while not stop.is_set():
             applied = lane.apply_due()
@@ -65,7 +65,7 @@ def _help(stop: threading.Event, backlog: threading.Event) -> None:
     """Apply batches from when there is a backlog until nothing is due."""
     lane = _make_lane(lambda: None)
 
-    def work(_: Connection) -> None:
+    def work(_: DirectConnection) -> None:
         while not stop.is_set() and lane.apply_batch():
             pass
 
@@ -85,12 +85,11 @@ def _make_lane(on_backlog: Callable[[], object]) -> Applier:
     return Applier(waiting=waiting, on_backlog=on_backlog)
 
 
-def _work(lane: Applier, work: Callable[[Connection], None], stop: threading.Event) -> None:
+def _work(lane: Applier, work: Callable[[DirectConnection], None], stop: threading.Event) -> None:
     """Connect and work; when the database is in trouble, say so and come back after a moment."""
     try:
-        with psycopg.connect(
+        with DirectConnection.open(
             settings.HANDRAIL_SECRET_DSNS["worker"],
-            autocommit=True,
             application_name="handrail_applier",
             options=_OPTIONS,
         ) as connection:

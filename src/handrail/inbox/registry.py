@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, Literal, NamedTuple, Protocol
 from uuid import UUID
 
-from psycopg import Connection
+from handrail.core.direct_connection import DirectConnection
 
 Headers = Sequence[tuple[bytes, bytes]]
 """Request headers as ASGI gives them: names in lower case, in their order, repeats kept."""
@@ -80,7 +80,7 @@ class Handler(Protocol):
     """Applies a batch of events inside the transaction that it is given."""
 
     def __call__(
-        self, connection: Connection[Any], events: Sequence[ParsedEvent], /
+        self, connection: DirectConnection, events: Sequence[ParsedEvent], /
     ) -> Sequence[Outcome]:
         """Return one outcome for each event, in any order.
 

@@ -15,7 +15,6 @@ from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from typing import IO
 
-import psycopg
 from django.conf import settings
 from django.db import connection
 
@@ -27,6 +26,7 @@ from handrail.config.run import list_processes
 from handrail.config.sandbox_setup import SandboxPlan, read_control_token
 from handrail.config.supervisor import ProcessSpec
 from handrail.core.crypto import Keyring
+from handrail.core.direct_connection import DirectConnection
 from handrail.core.worker import make_context
 from handrail.enrollments.provisioning import Provisioner, Rhythm
 from handrail.inbox.applier import Applier
@@ -77,7 +77,7 @@ def run_system(
         stack.callback(partners.close)
         partners.pause_study()
         database = stack.enter_context(
-            psycopg.connect(settings.HANDRAIL_SECRET_DSNS["worker"], autocommit=True)
+            DirectConnection.open(settings.HANDRAIL_SECRET_DSNS["worker"])
         )
         applier = Applier(waiting=_WAITING)
         applier.use(database)
