@@ -10,6 +10,7 @@ from uuid import UUID
 import psycopg
 import pytest
 import uvloop
+from psycopg.pq.misc import PGnotify
 
 from handrail.core.service_connection import DatabaseAway, ServiceConnection
 from tests.databases import Database
@@ -122,5 +123,35 @@ def test_a_cancelled_statement_is_not_answered_to_the_next(
             await slow
         assert await connection.fetch("select 2") == [(2,)]
         await connection.close()
+
+    run(ask())
+
+
+def test_notifications_are_heard_until_the_connection_is_lost(
+    database: Database, connection: ServiceConnection, run: Run
+) -> None:
+    async def ask() -> None:
+        heard: list[bytes] = []
+        news = asyncio.Event()
+
+        def hear(notification: PGnotify) -> None:
+            heard.append(notification.extra)
+            news.set()
+
+        listening = asyncio.create_task(connection.listen(hear, "news", "others"))
+        await asyncio.sleep(0.2)
+        with database.connect("worker") as other:
+            for word in ("a", "b"):
+                other.execute("select pg_notify('news', %s)", (word,))
+                await asyncio.wait_for(news.wait(), 5)
+                news.clear()
+            other.execute("notify elsewhere, 'c'")
+            other.execute("notify others, 'd'")
+        await asyncio.wait_for(news.wait(), 5)
+        assert heard == [b"a", b"b", b"d"]
+        assert not listening.done()
+        end(database, connection.pid)
+        with pytest.raises(DatabaseAway):
+            await listening
 
     run(ask())

@@ -7,12 +7,13 @@ one stays with the event loop as long as the connection lives. It uses libpq as 
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import psycopg
 from psycopg.pq import ConnStatus, Format
 from psycopg.pq.abc import PGresult
+from psycopg.pq.misc import PGnotify
 
 from handrail.core.prepared import Prepared, Row, raise_for
 
@@ -30,6 +31,8 @@ class Channel:
         self._is_writing = False
         self._answer: asyncio.Future[PGresult] | None = None
         self._result: PGresult | None = None
+        self._on_notification: Callable[[PGnotify], None] | None = None
+        self._lost = asyncio.Event()
         self._loop.add_reader(self._socket, self._read)
 
     @property
@@ -63,6 +66,13 @@ class Channel:
         encoded.send(self._pgconn, name)
         return self._prepared.load(await self._receive())
 
+    async def listen(self, names: Sequence[str], heard: Callable[[PGnotify], None]) -> None:
+        """Call `heard` with each notification of these names, until the connection is lost."""
+        self._on_notification = heard
+        for name in names:
+            await self.fetch(f"listen {name}".encode(), ())
+        await self._lost.wait()
+
     async def _receive(self) -> PGresult:
         """The answer to what was just sent."""
         self._answer = self._loop.create_future()
@@ -91,22 +101,32 @@ class Channel:
         self._is_writing = unfinished
 
     def _read(self) -> None:
-        """Take what has come; when the answer is complete, hand it over."""
+        """Take what has come; when an answer is complete, hand it over."""
         try:
             self._pgconn.consume_input()
-            while not self._pgconn.is_busy():
-                result = self._pgconn.get_result()
-                if result is None:
-                    self._hand_over()
-                    return
-                self._result = result
+            is_complete = self._take_results()
         except psycopg.OperationalError as error:
             self._fail(error)
+            return
+        if is_complete and self._answer is not None:
+            self._hand_over()
         else:
             # uvloop tells of a socket's error once and then watches it no more, though there was
             # more to read: watch it anew.
             self._loop.remove_reader(self._socket)
             self._loop.add_reader(self._socket, self._read)
+        if self._on_notification is not None:
+            while (notification := self._pgconn.notifies()) is not None:
+                self._on_notification(notification)
+
+    def _take_results(self) -> bool:
+        """Take the results that are there; tell whether nothing more belongs to them."""
+        while not self._pgconn.is_busy():
+            result = self._pgconn.get_result()
+            if result is None:
+                return True
+            self._result = result
+        return False
 
     def _hand_over(self) -> None:
         answer, self._answer = self._answer, None
@@ -116,6 +136,7 @@ class Channel:
     def _fail(self, error: psycopg.OperationalError) -> None:
         """The connection was lost, maybe while nobody waited for anything."""
         self._forget_socket()
+        self._lost.set()
         answer, self._answer = self._answer, None
         if answer is not None and not answer.done():
             answer.set_exception(error)

@@ -4,12 +4,13 @@ import asyncio
 import logging
 import re
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from itertools import count
 from typing import Any
 
 import psycopg
+from psycopg.pq.misc import PGnotify
 
 from handrail.core.channel import Channel
 
@@ -71,23 +72,21 @@ class ServiceConnection:
                 await self.close()
                 raise
 
-    async def listen(self, *channels: str) -> AsyncIterator[psycopg.Notify]:
-        """Yield notifications until the connection is lost; the connection is for nothing else.
+    async def listen(self, heard: Callable[[PGnotify], None], *names: str) -> None:
+        """Call `heard` with each notification of these names; the connection is for nothing else.
 
         Raises:
             DatabaseAway: no connection, or it was lost.
         """
         async with self._lock:
             try:
-                connection = await self._connect()
-                for channel in channels:
-                    await connection.execute(f"listen {channel}".encode())
-                async for notification in connection.notifies():
-                    yield notification
+                self._channel = Channel(await self._connect())
+                await self._channel.listen(names, heard)
             except psycopg.OperationalError as error:
                 raise DatabaseAway(_first_line(error)) from error
             finally:
                 await self.close()
+        raise DatabaseAway("the connection was lost")
 
     async def close(self) -> None:
         """Close; the next statement connects anew."""

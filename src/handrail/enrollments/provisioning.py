@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import psycopg
 from django.conf import settings
+from psycopg.pq.misc import PGnotify
 
 from handrail.core.circuits import FAILURES_TO_OPEN
 from handrail.core.crypto import Keyring
@@ -148,13 +149,15 @@ class Provisioner:
     async def _listen(self) -> None:
         while True:
             try:
-                async for notification in self._listening.listen(CHANNEL):
-                    # After a commit of our own results `_after_commit` has looked already.
-                    if notification.pid != self._results.pid:
-                        self._wake.set()
+                await self._listening.listen(self._hear, CHANNEL)
             except DatabaseAway as error:
                 logger.warning("not woken by the database: %s", error)
             await asyncio.sleep(SWEEP_SECONDS)
+
+    def _hear(self, notification: PGnotify) -> None:
+        # After a commit of our own results `_after_commit` has looked already.
+        if notification.be_pid != self._results.pid:
+            self._wake.set()
 
     async def _sweep(self) -> None:
         while True:
