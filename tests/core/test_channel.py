@@ -10,7 +10,6 @@ from uuid import UUID
 import psycopg
 import pytest
 import uvloop
-from psycopg.pq.misc import PGnotify
 
 from handrail.core.service_connection import DatabaseAway, ServiceConnection
 from tests.databases import Database
@@ -127,31 +126,31 @@ def test_a_cancelled_statement_is_not_answered_to_the_next(
     run(ask())
 
 
-def test_notifications_are_heard_until_the_connection_is_lost(
-    database: Database, connection: ServiceConnection, run: Run
-) -> None:
+def test_notifications_are_heard_over_each_new_connection(database: Database, run: Run) -> None:
     async def ask() -> None:
-        heard: list[bytes] = []
-        news = asyncio.Event()
-
-        def hear(notification: PGnotify) -> None:
-            heard.append(notification.extra)
-            news.set()
-
-        listening = asyncio.create_task(connection.listen(hear, "news", "others"))
-        await asyncio.sleep(0.2)
+        heard: asyncio.Queue[bytes] = asyncio.Queue()
+        connection = ServiceConnection(
+            database.dsn("worker"),
+            name="channel",
+            hear=("news", lambda notification: heard.put_nowait(notification.extra)),
+        )
+        await connection.fetch("select 1")
         with database.connect("worker") as other:
-            for word in ("a", "b"):
-                other.execute("select pg_notify('news', %s)", (word,))
-                await asyncio.wait_for(news.wait(), 5)
-                news.clear()
-            other.execute("notify elsewhere, 'c'")
-            other.execute("notify others, 'd'")
-        await asyncio.wait_for(news.wait(), 5)
-        assert heard == [b"a", b"b", b"d"]
-        assert not listening.done()
-        end(database, connection.pid)
-        with pytest.raises(DatabaseAway):
-            await listening
+            other.execute("notify news, 'a'")
+            assert await heard.get() == b"a"
+            slow = asyncio.create_task(connection.fetch("select 1 from pg_sleep(0.3)"))
+            await asyncio.sleep(0.1)
+            other.execute("notify elsewhere, 'b'")
+            other.execute("notify news, 'c'")
+            await slow
+            assert await heard.get() == b"c"
+
+            await asyncio.to_thread(end, database, connection.pid)
+            with pytest.raises(DatabaseAway):
+                await connection.fetch("select 1")
+            await connection.fetch("select 1")
+            other.execute("notify news, 'd'")
+            assert await heard.get() == b"d"
+        await connection.close()
 
     run(ask())

@@ -21,7 +21,13 @@ from handrail.core.prepared import Prepared, Row, raise_for
 class Channel:
     """Runs statements over a connection, which it has for itself until `close`."""
 
-    def __init__(self, connection: psycopg.AsyncConnection[Row]) -> None:
+    def __init__(
+        self,
+        connection: psycopg.AsyncConnection[Row],
+        *,
+        hear: Callable[[PGnotify], None] | None = None,
+    ) -> None:
+        """Take the connection over; `hear` is called with each notification that comes."""
         self._connection = connection
         self._pgconn = connection.pgconn
         self._pgconn.nonblocking = 1
@@ -31,14 +37,18 @@ class Channel:
         self._is_writing = False
         self._answer: asyncio.Future[PGresult] | None = None
         self._result: PGresult | None = None
-        self._on_notification: Callable[[PGnotify], None] | None = None
-        self._lost = asyncio.Event()
+        self._hear = hear
         self._loop.add_reader(self._socket, self._read)
 
     @property
     def is_lost(self) -> bool:
         """Whether the connection ended; close it."""
         return self._pgconn.status != ConnStatus.OK
+
+    @property
+    def pid(self) -> int:
+        """The process id of the server's end, as notifications name it."""
+        return self._pgconn.backend_pid
 
     async def fetch(self, statement: bytes, parameters: Sequence[bytes]) -> list[Row]:
         """Run a statement with parameters in binary format and return its rows.
@@ -65,13 +75,6 @@ class Channel:
             self._prepared.add(encoded, name)
         encoded.send(self._pgconn, name)
         return self._prepared.load(await self._receive())
-
-    async def listen(self, names: Sequence[str], heard: Callable[[PGnotify], None]) -> None:
-        """Call `heard` with each notification of these names, until the connection is lost."""
-        self._on_notification = heard
-        for name in names:
-            await self.fetch(f"listen {name}".encode(), ())
-        await self._lost.wait()
 
     async def _receive(self) -> PGresult:
         """The answer to what was just sent."""
@@ -115,9 +118,9 @@ class Channel:
             # more to read: watch it anew.
             self._loop.remove_reader(self._socket)
             self._loop.add_reader(self._socket, self._read)
-        if self._on_notification is not None:
+        if self._hear is not None:
             while (notification := self._pgconn.notifies()) is not None:
-                self._on_notification(notification)
+                self._hear(notification)
 
     def _take_results(self) -> bool:
         """Take the results that are there; tell whether nothing more belongs to them."""
@@ -136,7 +139,6 @@ class Channel:
     def _fail(self, error: psycopg.OperationalError) -> None:
         """The connection was lost, maybe while nobody waited for anything."""
         self._forget_socket()
-        self._lost.set()
         answer, self._answer = self._answer, None
         if answer is not None and not answer.done():
             answer.set_exception(error)

@@ -36,11 +36,16 @@ class DatabaseAway(Exception):
 class ServiceConnection:
     """Runs one statement at a time, each prepared and a transaction of its own."""
 
-    def __init__(self, dsn: str, *, name: str) -> None:
-        """Connect to `dsn` when first needed; `name` shows in the server's list of connections."""
+    def __init__(
+        self, dsn: str, *, name: str, hear: tuple[str, Callable[[PGnotify], None]] | None = None
+    ) -> None:
+        """Connect to `dsn` when first needed; `name` shows in the server's list of connections.
+
+        `hear`: a name of notifications and what is called with each, while there is a connection.
+        """
         self._dsn = dsn
         self._name = name
-        self._connection: psycopg.AsyncConnection[tuple[Any, ...]] | None = None
+        self._hear = hear
         self._channel: Channel | None = None
         self._lock = asyncio.Lock()
         self._not_before = 0.0
@@ -48,7 +53,7 @@ class ServiceConnection:
     @property
     def pid(self) -> int:
         """The process id of the server's end, as notifications name it; 0 while not connected."""
-        return self._connection.info.backend_pid if self._connection is not None else 0
+        return self._channel.pid if self._channel is not None else 0
 
     async def fetch(self, query: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Run a statement that returns rows; `%b` stands for a parameter.
@@ -60,7 +65,7 @@ class ServiceConnection:
         async with self._lock:
             try:
                 if self._channel is None:
-                    self._channel = Channel(await self._connect())
+                    self._channel = await self._connect()
                 return await self._channel.fetch_prepared(_number(query), parameters)
             except psycopg.OperationalError as error:
                 if self._channel is None or self._channel.is_lost:
@@ -72,32 +77,13 @@ class ServiceConnection:
                 await self.close()
                 raise
 
-    async def listen(self, heard: Callable[[PGnotify], None], *names: str) -> None:
-        """Call `heard` with each notification of these names; the connection is for nothing else.
-
-        Raises:
-            DatabaseAway: no connection, or it was lost.
-        """
-        async with self._lock:
-            try:
-                self._channel = Channel(await self._connect())
-                await self._channel.listen(names, heard)
-            except psycopg.OperationalError as error:
-                raise DatabaseAway(_first_line(error)) from error
-            finally:
-                await self.close()
-        raise DatabaseAway("the connection was lost")
-
     async def close(self) -> None:
         """Close; the next statement connects anew."""
         channel, self._channel = self._channel, None
-        connection, self._connection = self._connection, None
         if channel is not None:
             await channel.close()
-        elif connection is not None:
-            await connection.close()
 
-    async def _connect(self) -> psycopg.AsyncConnection[tuple[Any, ...]]:
+    async def _connect(self) -> Channel:
         wait = self._not_before - time.monotonic()
         if wait > 0:
             await asyncio.sleep(wait)
@@ -106,8 +92,11 @@ class ServiceConnection:
             self._dsn, autocommit=True, application_name=f"handrail {self._name}", **_NETWORK
         )
         await connection.execute(_LIMITS)
-        self._connection = connection
-        return connection
+        if self._hear is None:
+            return Channel(connection)
+        name, hear = self._hear
+        await connection.execute(f"listen {name}".encode())
+        return Channel(connection, hear=hear)
 
 
 @cache

@@ -97,10 +97,9 @@ class Provisioner:
         self._stop = context.stop
         self._pool = context.pool
         self._rhythm = rhythm
-        self._claims = ServiceConnection(context.dsn, name="claims")
+        self._claims = ServiceConnection(context.dsn, name="claims", hear=(CHANNEL, self._hear))
         self._results = ServiceConnection(context.dsn, name="results")
         self._side = ServiceConnection(context.dsn, name="provisioning")
-        self._listening = ServiceConnection(context.dsn, name="provisioning, listening")
         self._providers = ProviderCache(self._side, pool=context.pool, keyring=keyring)
         self._recorder = Recorder(self._results, lease=rhythm.lease, recorded=self._after_commit)
         self._loop = asyncio.get_running_loop()
@@ -115,22 +114,22 @@ class Provisioner:
         """Work until `stop` is set, then finish what is in flight."""
         recorder = asyncio.create_task(self._recorder.run())
         claimer = asyncio.create_task(self._claim_all())
-        others = [asyncio.create_task(each) for each in (self._listen(), self._sweep())]
+        sweeper = asyncio.create_task(self._sweep())
         stopped = asyncio.create_task(self._stop.wait())
         try:
             await asyncio.wait(
-                (stopped, recorder, claimer, *others), return_when=asyncio.FIRST_COMPLETED
+                (stopped, recorder, claimer, sweeper), return_when=asyncio.FIRST_COMPLETED
             )
         finally:
             self._stopping = True
-            for each in (stopped, *others):
+            for each in (stopped, sweeper):
                 each.cancel()
             self._wake.set()
-            ends = await asyncio.gather(claimer, *others, return_exceptions=True)
+            ends = [*await asyncio.gather(claimer, sweeper, return_exceptions=True)]
             await self._finish_calls()
             self._recorder.close()
             ends += await asyncio.gather(recorder, return_exceptions=True)
-            for connection in (self._claims, self._results, self._side, self._listening):
+            for connection in (self._claims, self._results, self._side):
                 await connection.close()
         for end in ends:
             if isinstance(end, Exception):
@@ -145,14 +144,6 @@ class Provisioner:
         await asyncio.gather(*calls, return_exceptions=True)
 
     # What wakes the claiming.
-
-    async def _listen(self) -> None:
-        while True:
-            try:
-                await self._listening.listen(self._hear, CHANNEL)
-            except DatabaseAway as error:
-                logger.warning("not woken by the database: %s", error)
-            await asyncio.sleep(SWEEP_SECONDS)
 
     def _hear(self, notification: PGnotify) -> None:
         # After a commit of our own results `_after_commit` has looked already.
