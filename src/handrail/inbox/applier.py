@@ -76,6 +76,7 @@ class Applier:
         if len(self._at_work) == 1:  # It was lost under this event alone: the event may be why.
             event = self._at_work[0]
             failure = make_failure(event.id, event.attempts, "the connection was lost")
+            claims.begin(connection)
             claims.settle(connection, [failure], waiting=self._waiting)
         self._at_work = ()
 

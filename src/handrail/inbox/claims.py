@@ -123,6 +123,11 @@ where id in (
 _BEGIN, _COMMIT = Query(b"begin"), Query(b"commit")
 
 
+def begin(connection: DirectConnection) -> None:
+    """Begin a transaction without claiming anything."""
+    connection.fetch(_BEGIN)
+
+
 def claim_due(
     connection: DirectConnection, *, since: datetime | None = None, limit: int
 ) -> list[Claimed]:
@@ -139,7 +144,7 @@ def claim_due(
 def settle(
     connection: DirectConnection, settlements: Sequence[Settlement], *, waiting: timedelta
 ) -> None:
-    """Write down what became of claimed events, and commit.
+    """Write down what became of claimed events, and commit the transaction that locked them.
 
     What needs a person goes to the attention list; what still waits `waiting` after it was received
     needs a person.
