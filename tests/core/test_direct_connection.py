@@ -82,6 +82,20 @@ def test_a_lost_connection_is_named_so(database: Database, direct: DirectConnect
         direct.fetch(Query(b"select 1"))
 
 
+@pytest.mark.parametrize("is_prepared", [True, False])
+def test_a_connection_lost_while_nobody_asked_is_named_so_too(
+    database: Database, direct: DirectConnection, *, is_prepared: bool
+) -> None:
+    query = Query(b"select 1")
+    if is_prepared:
+        direct.fetch(query)
+    with database.connect("superuser") as admin:
+        admin.execute("select pg_terminate_backend(%s, 5000)", (direct.info.backend_pid,))
+    with pytest.raises(psycopg.OperationalError):
+        direct.fetch(query)
+    assert direct.broken
+
+
 def test_other_threads_go_on_while_it_waits(direct: DirectConnection) -> None:
     turns = 0
     stop = threading.Event()

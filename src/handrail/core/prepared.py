@@ -64,6 +64,11 @@ class Prepared:
 
 
 def raise_for(result: PGresult) -> None:
-    """Raise the `psycopg.Error` that a result stands for, if it stands for one."""
+    """Raise the `psycopg.Error` that a result stands for, if it stands for one.
+
+    What the server did not say has no code: libpq made it, because the connection was lost (its
+    manual, "Error and Notice Fields"). That is an `OperationalError`.
+    """
     if result.status not in (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK):
-        raise error_from_result(result)
+        error = error_from_result(result)
+        raise psycopg.OperationalError(str(error)) if error.sqlstate is None else error
