@@ -66,8 +66,11 @@ begin
     where organization_id = v_provider.organization_id and provider_id = v_provider.id
       and (id = p_event.course_id or code = p_event.course_code);
     select * into v_account from partner_accounts
-    where provider_id = v_provider.id
-      and (external_id = nullif(p_event.account_external_id, '') or learner_id = p_event.learner_id);
+    where provider_id = v_provider.id and external_id = nullif(p_event.account_external_id, '');
+    if v_account.id is null then  -- each by its own index: together they would read all accounts of the provider
+      select * into v_account from partner_accounts
+      where provider_id = v_provider.id and learner_id = p_event.learner_id;
+    end if;
     if v_course is null or v_account.id is null and p_event.learner_id is null then
       return null;
     end if;
