@@ -76,7 +76,14 @@ def test_a_place_that_no_page_gave(place: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "value"), [("uuid", "x"), ("timestamptz", "yesterday"), ("text", "\0")]
+    ("kind", "value"),
+    [
+        ("uuid", "x"),
+        ("timestamptz", "yesterday"),
+        ("text", "\0"),
+        ("bigint", "one"),
+        ("bigint", str(2**63)),
+    ],
 )
 def test_a_key_of_another_kind(kind: str, value: str) -> None:
     keyset = Keyset(columns={"name": kind})
