@@ -9,7 +9,7 @@ begin
   -- PostgreSQL 18 has uuidv7(); elsewhere this one stands in for it (RFC 9562, section 5.7). The 12 bits after
   -- the milliseconds are their fraction (section 6.2, method 3), so that ids keep the order of a transaction.
   if to_regprocedure('pg_catalog.uuidv7()') is null then
-    create function public.uuidv7() returns uuid language sql volatile parallel safe as $f$
+    create or replace function public.uuidv7() returns uuid language sql volatile parallel safe as $f$
       select encode(
         overlay(
           overlay(uuid_send(gen_random_uuid())

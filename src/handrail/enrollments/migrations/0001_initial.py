@@ -12,6 +12,7 @@ class Migration(migrations.Migration):
 
     operations = [
         LoadSQL("enrollments", "tables.sql"),
+        LoadSQL("enrollments", "machine_types.sql"),
         LoadSQL("enrollments", "machine_settle.sql"),
         LoadSQL("enrollments", "machine_runs.sql"),
         LoadSQL("enrollments", "machine_events.sql"),

@@ -1,18 +1,5 @@
 -- Calls to partners: claimed with a lease and a fence, recorded by whoever still holds the fence.
 
-create type claimed_call as (
-  intent_id uuid, provider_id uuid, kind intent_kind, fence bigint,
-  idempotency_key text,         -- the intent's id, or a newer one when a person asked for a fresh try
-  key_age double precision,     -- seconds since the key was first sent
-  uncertain boolean,            -- an earlier call may have done the work
-  attempts integer, calls integer,
-  first_name text, last_name text, email text, phone text, birth_date date,
-  account_id text,              -- at the partner
-  course_code text, enrollment_id text, saved jsonb,
-  leaving boolean,              -- nobody waits for this enrollment any more
-  former_ids text[]             -- uncertain: what the partner may answer that belongs to earlier runs
-);
-
 -- Claim up to p_limit calls that are due, leased for p_lease_seconds by the database's clock: of each provider
 -- at most p_each, less what p_taken says of it in the place it has in p_providers. Providers are found by
 -- skipping through the index, so that a long queue at one costs the others nothing.
@@ -104,21 +91,6 @@ begin
   return true;
 end
 $$;
-
-create type call_result as (
-  intent_id uuid,
-  fence bigint,
-  result text,               -- done, failed (known not to have happened), unknown, needs_person
-  external_id text,          -- done: the partner's id of the account or the enrollment
-  username text,
-  login_url text,            -- an enrollment: the address of the course
-  error text,                -- in words for a person
-  after_seconds double precision,  -- failed, unknown: when to try again
-  counts boolean,            -- an outage does not use up attempts
-  uncertain boolean,         -- look up before repeating
-  cause text                 -- needs_person: refused, conflict, account_gone, undecidable, ...
-);
-
 create or replace function record_accounts(p_results call_result[]) returns void language plpgsql as $$
 declare
   v_accounts uuid[];

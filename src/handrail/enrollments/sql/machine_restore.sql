@@ -38,7 +38,7 @@ begin
   return null;
 end
 $$;
-create trigger doubt_calls after insert on intents referencing new table as made
+create or replace trigger doubt_calls after insert on intents referencing new table as made
 for each statement execute function doubt_calls();
 
 -- Let calls and mail out again. Partners repeat webhooks for up to three days, and what they report leads to calls

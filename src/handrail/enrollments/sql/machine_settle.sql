@@ -4,8 +4,6 @@
 --
 -- Order of locks, everywhere: enrollments, partner accounts, runs, intents, each by id.
 
-create type change_cause as (kind text, id uuid, actor uuid, reason text);
-
 create or replace function lock_enrollments(p_enrollments uuid[]) returns void language plpgsql as $$
 begin
   perform 1 from enrollments where id = any (p_enrollments) order by id for no key update;
@@ -35,36 +33,6 @@ language sql immutable as $$
               when p_cause is null then row('timer', null, null, '')::change_cause
               else p_cause end
 $$;
-
--- Where a step about to start finds its run.
-create type step_place as (
-  step_id uuid,
-  place tid,               -- where its row is: locked by its enrollment, so it stays there
-  from_status text,        -- the step's
-  step_before uuid,        -- the step just completed, if one is the cause
-  organization_id uuid, provider_id uuid, learner_id uuid, course_id uuid,
-  account_id uuid,         -- null: the person has no account row at this provider yet
-  is_known boolean,        -- the partner gave the account an id
-  mode text,
-  same_id uuid,            -- a completed run that counts as equivalent
-  run_id uuid,             -- the run to join, or the id for a new one
-  run integer, run_status text, progress numeric,
-  is_new boolean,
-  is_leaving boolean       -- the run before is still being canceled
-);
-
--- The places of a batch, with what has to be done about them: a pass over the array for each question would
--- cost more than the answers.
-create type step_places as (
-  places step_place[],
-  has_equivalent boolean,  -- a step is completed at once
-  has_new boolean,         -- one needs a new run
-  has_later boolean,       -- one needs a run that is not the first
-  has_requested boolean,   -- one needs a run that waits for its account
-  has_facts boolean,       -- one joins a run with facts to settle
-  has_open boolean,        -- one joins a run that is open
-  to_lock boolean          -- what is about to be recorded must not be missed
-);
 
 -- Find each step's run: the current one of that person and course when it is open, or failed before anybody's
 -- turn came; else a new one. A course already completed counts as equivalent, unless a new attempt is wanted.

@@ -82,6 +82,7 @@ begin
     select p.oid from pg_proc p
     where p.proowner = 'handrail_machine'::regrole and p.prosecdef and p.pronamespace = 'public'::regnamespace
       and p.prolang = (select oid from pg_language where lanname = 'plpgsql')
+      and p.provolatile = 'v'  -- what only reads, reads pages and searches
   loop
     execute format('alter function %s set plan_cache_mode = force_generic_plan', v_function);
     execute format('alter function %s set enable_seqscan = off', v_function);

@@ -6,7 +6,7 @@ language sql immutable parallel safe as $$
   select to_tsvector('pg_catalog.simple',
                      translate(p_first_name || ' ' || p_last_name || ' ' || p_email, '@._+-', '     '))
 $$;
-create index learners_search on learners using gin (learner_document(first_name, last_name, email_normalized));
+create index if not exists learners_search on learners using gin (learner_document(first_name, last_name, email_normalized));
 
 -- The learners of an organization that have each of these beginnings in name or address, by name: those after
 -- (or before, then backward) a place. p_query is a tsquery such as 'ann':* & 'example':*.
