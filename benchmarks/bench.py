@@ -5,6 +5,7 @@ password, row security is forced. The folder below `var/bench` is made anew unle
 """
 
 import contextlib
+import hashlib
 import os
 import shutil
 import signal
@@ -91,12 +92,15 @@ class Bench:
 
 @contextlib.contextmanager
 def open_bench(name: str, *, pairs: int, quick: bool, keep: bool = False) -> Iterator[Bench]:
-    """Start the server of the benchmark `name`, made anew unless `keep` and there."""
+    """Start the server of the benchmark `name`, made anew unless `keep` and there, of this version."""
     folder = FOLDER / name
-    if not keep:
+    made_by = folder / "made_by"
+    version = digest_schema()
+    if not (keep and made_by.exists() and made_by.read_text() == version):
         shutil.rmtree((folder / "data").resolve(), ignore_errors=True)
         shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
+    made_by.write_text(version)
     local = LocalInstallation(folder, bind=("127.0.0.1", find_free_port()), say=lambda _: None)
     try:
         installation = local.start()
@@ -105,6 +109,12 @@ def open_bench(name: str, *, pairs: int, quick: bool, keep: bool = False) -> Ite
         yield Bench(local, installation, pairs, quick)
     finally:
         local.postgres.stop()
+
+
+def digest_schema() -> str:
+    """What a database is made by: a kept one of another version would run its old functions."""
+    files = sorted([*Path("src").rglob("sql/*.sql"), *Path("src").rglob("migrations/*.py")])
+    return hashlib.sha256(b"".join(each.read_bytes() for each in files)).hexdigest()
 
 
 def read_cpu_seconds(*pids: int) -> float:

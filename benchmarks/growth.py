@@ -1,13 +1,13 @@
 """(e) The same at 10,000 and at 1,000,000 enrollments: how many times longer it takes.
 
 Both databases are up, each on its own server; measurements alternate between them, and each ratio
-is the median of the pairs (latency: the ratio of the medians of all events).
+is the median of the pairs (latency: the ratio of the medians of all events; journeys: of the CPU).
 """
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from benchmarks import advance, ingest, latency
+from benchmarks import advance, ingest, journeys, latency
 from benchmarks.bench import Bench, median
 from benchmarks.data import answer_calls, make_school
 from benchmarks.history import fill
@@ -17,7 +17,7 @@ LARGE = 1_000_000
 
 
 def run(small: Bench, large: Bench) -> Mapping[str, float]:
-    """Return `ingest`, `advance`, `latency`: 1.0 means no slower on the large database."""
+    """Return `ingest`, `advance`, `latency`, `journeys`: 1.0 means no slower on the large database."""
     for bench, size in ((small, SMALL), (large, LARGE)):
         with bench.connect_as_superuser() as reader, bench.connect_as_superuser() as writer:
             fill(reader, writer, make_school(bench), until=size)
@@ -25,6 +25,7 @@ def run(small: Bench, large: Bench) -> Mapping[str, float]:
         "ingest": _compare(small, large, ingest.measure_stored_per_second),
         "advance": _compare(small, large, _advance_once),
         "latency": latency.run(large)["p50_ms"] / latency.run(small)["p50_ms"],
+        "journeys": _cpu_of_journeys(large) / _cpu_of_journeys(small),
     }
 
 
@@ -35,6 +36,10 @@ def _advance_once(bench: Bench) -> float:
         rate = advance.EVENTS / advance.apply_in_process(bench, "machine")
         answer_calls(db)
     return rate
+
+
+def _cpu_of_journeys(bench: Bench) -> float:
+    return journeys.run(bench)["cpu_ms_per_learner"]
 
 
 def _compare(small: Bench, large: Bench, rate: Callable[[Bench], Any]) -> float:
