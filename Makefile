@@ -19,7 +19,7 @@ demo: runtime ## carry the example roster from enrollment to certificate, in fas
 test: dev ## all tests
 	$(BIN)/python -m pytest -n 2 $(ARGS)
 
-bench: dev ## measure, and write var/bench.json and docs/performance.md
+bench: dev ## measure, and write var/bench.json
 	@exec $(BIN)/python -m benchmarks $(ARGS)
 
 lint: dev ## style, types and import layers

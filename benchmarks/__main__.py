@@ -5,7 +5,6 @@
 """
 
 import argparse
-import contextlib
 import json
 import sys
 import time
@@ -48,15 +47,15 @@ def main() -> int:
     names = options.only.split(",")
     pairs = QUICK_PAIRS if options.quick else PAIRS
     results: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    with contextlib.ExitStack() as stack:
-        small = stack.enter_context(open_bench("small", pairs=pairs, quick=options.quick))
+    with open_bench("small", pairs=pairs, quick=options.quick) as bench:
         for name in [name for name in PARTS if name in names]:
-            results[name] = _tell(name, lambda part=name: PARTS[part](small))  # type: ignore[misc]
+            results[name] = _tell(name, lambda part=name: PARTS[part](bench))  # type: ignore[misc]
             _keep(results)
-        if "growth" in names:
-            large = stack.enter_context(
-                open_bench("large", pairs=pairs, quick=options.quick, keep=True)
-            )
+    if "growth" in names:
+        with (
+            open_bench("growth", pairs=pairs, quick=options.quick) as small,
+            open_bench("large", pairs=pairs, quick=options.quick, keep=True) as large,
+        ):
             results["growth"] = _tell("growth", lambda: growth.run(small, large))
             _keep(results)
     return 0

@@ -26,6 +26,20 @@ QUICK_LEARNERS = 600
 
 def run(bench: Bench) -> Mapping[str, float]:
     """Return `learners_per_second` and `cpu_ms_per_learner`, each the median of the runs."""
+    runs = _carry_often(bench, bench.pairs)
+    return {
+        "learners_per_second": median([each[0] for each in runs]),
+        "cpu_ms_per_learner": median([each[1] for each in runs]),
+    }
+
+
+def measure_cpu(bench: Bench) -> float:
+    """CPU milliseconds a learner, once; for the comparison of a small and a large database."""
+    ((_, milliseconds),) = _carry_often(bench, 1)
+    return milliseconds
+
+
+def _carry_often(bench: Bench, times: int) -> list[tuple[float, float]]:
     school = make_school(bench)
     count = QUICK_LEARNERS if bench.quick else LEARNERS
     with run_system(bench) as system, bench.connect_as_superuser() as db:
@@ -33,13 +47,10 @@ def run(bench: Bench) -> Mapping[str, float]:
         carry(
             bench, system, db, school, 100
         )  # connections, plans and caches are warm in production
-        runs = [carry(bench, system, db, school, count) for _ in range(bench.pairs)]
+        runs = [carry(bench, system, db, school, count) for _ in range(times)]
         counts = system.tell(do="counts")
-    _check_partners(counts, 100 + count * bench.pairs)
-    return {
-        "learners_per_second": median([each[0] for each in runs]),
-        "cpu_ms_per_learner": median([each[1] for each in runs]),
-    }
+    _check_partners(counts, 100 + count * times)
+    return runs
 
 
 def carry(

@@ -47,7 +47,9 @@ def apply_one(event_id: UUID, body: memoryview, digest: memoryview, provider_id:
     run = PartnerEnrollment.objects.get(
         provider_id=provider_id, external_enrollment_id=fact.external_enrollment_id
     )
-    step = EnrollmentStep.objects.get(partner_enrollment=run)
+    step = EnrollmentStep.objects.get(  # by the learner: there is no index by the run
+        enrollment__learner_id=run.learner_id, partner_enrollment=run
+    )
     enrollment = Enrollment.objects.select_for_update().get(pk=step.enrollment_id)
     _change(
         PartnerEnrollment, run.pk, status="completed", completed_at=fact.occurred_at, progress=100

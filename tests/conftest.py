@@ -25,12 +25,16 @@ from collections.abc import Iterator
 
 import psycopg
 import pytest
+from hypothesis import HealthCheck, settings
 from pytest_django import DjangoDbBlocker
 
 from handrail.config.environment import DatabaseRole
 from tests.databases import Database, Sql, TestServer
 
 VERSIONS = (18, 16)
+# A busy machine is slow; that is no fault of what is tested.
+settings.register_profile("handrail", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("handrail")
 pytest_plugins = ["tests.web"]
 
 
