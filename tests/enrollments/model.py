@@ -183,14 +183,23 @@ class Person:
             old.status = before
             raise
         new.is_approved = old.is_approved
-        for course in new.steps.keys() & old.steps.keys():
+        taken = []
+        for course in sorted(new.steps.keys() & old.steps.keys()):
             ours, theirs = new.steps[course], old.steps[course]
             if theirs.waived:
                 ours.status, ours.waived = "skipped", True
-                continue
-            if theirs.status in ("in_progress", "failed"):
-                ours.run = theirs.run
-            ours.chosen = not ours.required and (theirs.chosen or theirs.status == "in_progress")
+            elif ours.required:
+                ours.run = theirs.run if theirs.status in ("in_progress", "failed") else None
+            elif theirs.status in ("completed", "in_progress") or (
+                theirs.chosen and theirs.status in ("pending", "failed")
+            ):
+                furthest_first = ("completed", "in_progress", "pending", "failed")
+                taken.append((furthest_first.index(theirs.status), course))
+        for _, course in sorted(taken):
+            ours, theirs = new.steps[course], old.steps[course]
+            if count_taken(new.stage(ours.stage)) < ours.choose:
+                ours.chosen = True
+                ours.run = theirs.run if theirs.status in ("in_progress", "failed") else None
         self._leave_all(old)
         self._activate(new)
         return new

@@ -73,10 +73,10 @@ def retry(work: Callable[[], Any]) -> Any:
             continue
 
 
-def wait_for_lock(database: Database) -> None:
-    """Until some connection waits for another's transaction."""
-    waiting = "select count(*) from pg_stat_activity where wait_event_type = 'Lock'"
+def wait_for_lock(database: Database, *, waiting: int = 1) -> None:
+    """Until so many connections wait for another's transaction."""
+    query = "select count(*) >= %s from pg_stat_activity where wait_event_type = 'Lock'"
     deadline = datetime.now(UTC) + timedelta(seconds=20)
     with database.connect("superuser") as admin:
-        while admin.execute(waiting).fetchall() == [(0,)]:
+        while admin.execute(query, [waiting]).fetchall() == [(False,)]:
             assert datetime.now(UTC) < deadline

@@ -255,6 +255,36 @@ def test_a_report_that_waited_for_its_run_is_taken_over(
     assert see_runs(world, ada, courses[0]) == ["completed"]
 
 
+def test_who_approves_waits_for_a_report_that_makes_the_account(
+    world: World, database: Database, organization: Organization, courses: list[Course]
+) -> None:
+    """Locks go from enrollments to accounts: else the approval would hold what the report waits for."""
+    ada, bob = world.learner(organization), world.learner(organization)
+    waiting = world.create(ada, world.program(organization, courses[0]))
+    event = {"kind": "progress.updated", "cause_kind": "file", "percent": 5}
+    event |= {"provider_id": courses[0].provider.id, "course_id": courses[0].id}
+    with (
+        database.connect("superuser", autocommit=False) as holder,
+        database.connect("worker") as reporter,
+        database.connect("worker") as person,
+        ThreadPoolExecutor(2) as pool,
+    ):
+        holder.execute(
+            "insert into partner_accounts (organization_id, provider_id, learner_id) values (%s, %s, %s)",
+            [organization.id, courses[0].provider.id, bob.id],
+        )
+        events = [{**event, "learner_id": each.id} for each in (ada, bob)]
+        outcomes = pool.submit(apply_events, reporter, events)
+        wait_for_lock(database)
+        approval = pool.submit(call, person, "meet_requirement", waiting.id, "approved", "approval")
+        wait_for_lock(database, waiting=2)
+        holder.rollback()
+        assert [each.outcome for each in outcomes.result(30)] == ["applied", "needs_attention"]
+        approval.result(30)
+
+    assert see(world, waiting) == "active: in_progress"
+
+
 def test_an_accounts_answer_against_the_start_that_waits_for_it(
     world: World, database: Database, organization: Organization, courses: list[Course]
 ) -> None:

@@ -13,7 +13,7 @@ from tests.enrollments.look import (
     see_credentials,
     see_runs,
 )
-from tests.factories import LONG_AGO, Course, Enrollment, Learner, Program, World, now
+from tests.factories import LONG_AGO, Course, Enrollment, Learner, Program, World, claims_of, now
 
 
 class School:
@@ -398,3 +398,17 @@ def test_a_second_enrollment_after_a_withdrawal_begins_at_once(
 
     assert see(world, second) == "active: completed, in_progress"
     assert see_changes(world, second, school.first) == ["pending > completed (equivalent)"]
+
+
+def test_staff_approve_and_claim_no_other_cause(world: World) -> None:
+    organization = world.organization()
+    course = world.course(world.provider(organization))
+    enrollment = world.create(world.learner(organization), world.program(organization, course))
+    staff = claims_of(organization, "staff", world.profile(organization, "staff"))
+    with (
+        pytest.raises(psycopg.errors.InsufficientPrivilege),
+        world.as_person(staff) as bob,
+    ):
+        bob.execute("select meet_requirement(%s, 'approved', 'webhook')", [enrollment.id])
+
+    assert see(world, enrollment) == "pending: pending"

@@ -6,7 +6,7 @@ import psycopg
 import pytest
 
 from tests.enrollments.look import find_run, see, see_changes, see_credentials, see_runs
-from tests.factories import Course, Electives, Enrollment, World, now
+from tests.factories import LONG_AGO, Course, Electives, Enrollment, World, now
 
 
 @pytest.fixture
@@ -60,6 +60,21 @@ def test_facts_from_before_the_reopening_do_not_count(world: World, courses: lis
     assert [each.reason for each in outcomes] == ["already completed", "dated before this attempt"]
     assert see(world, enrollment) == "active: in_progress #2, in_progress"
     assert see_runs(world, enrollment.learner, courses[0]) == ["completed", "provisioning"]
+
+
+@pytest.mark.parametrize("function", ["complete_step", "fail_step"])
+def test_a_day_before_the_new_attempt_is_refused(
+    world: World, courses: list[Course], function: str
+) -> None:
+    enrollment = enroll(world, *courses[:2])
+    world.answer_calls()
+    world.complete(enrollment, courses[0])
+    world.on_step("reopen_step", enrollment, courses[0], "once more")
+    with pytest.raises(psycopg.Error, match="before this attempt began"):
+        world.on_step(function, enrollment, courses[0], LONG_AGO, "paper seen")
+
+    world.on_step(function, enrollment, courses[0], now().date(), "paper seen")
+    assert see(world, enrollment).startswith("active: " + function.split("_", maxsplit=1)[0])
 
 
 def test_the_next_stage_waits_for_a_reopened_step(world: World, courses: list[Course]) -> None:

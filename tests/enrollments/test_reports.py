@@ -9,7 +9,16 @@ import pytest
 from tests.databases import Database
 from tests.enrollments.look import find_run, see, see_attention, see_calls, see_runs
 from tests.enrollments.test_promises import find
-from tests.factories import Course, Enrollment, Learner, Outcome, Provider, World, now
+from tests.factories import (
+    LONG_AGO,
+    Course,
+    Enrollment,
+    Learner,
+    Outcome,
+    Provider,
+    World,
+    now,
+)
 
 CERTIFICATE = {"external_id": "c-1", "number": "N 1", "download_url": "https://partner.example/c-1"}
 APPLIED = Outcome("applied", "")
@@ -239,6 +248,28 @@ def test_an_id_that_belongs_to_another_run_is_not_moved(world: World, provisione
 
     assert provisioned.see() == "active: completed, in_progress"
     assert see_runs(world, bob, provisioned.first) == ["active"]
+
+
+def test_a_report_by_an_account_waits_until_the_account_is_known(
+    world: World, school: School
+) -> None:
+    event = world.event("course.completed", school.ada, school.first, by="account")
+    event["account_external_id"] = "acct-ada"
+    (outcome,) = world.apply(event)
+    assert outcome.outcome == "waiting"
+
+    (account,) = world.claim()
+    world.record(account, external_id="acct-ada")
+    assert world.apply(event) == [APPLIED]
+    assert school.see() == "active: completed, in_progress"
+
+
+def test_nobodys_account_is_asked_for_when_the_step_is_done(world: World, school: School) -> None:
+    world.on_step("skip_step", school.enrollment, school.courses[1], "tested_out", "exam")
+    world.on_step("complete_step", school.enrollment, school.first, LONG_AGO, "paper seen")
+
+    assert see_calls(world, school.ada) == ["create_account canceled"]
+    assert world.claim() == []
 
 
 def test_another_id_than_that_of_the_run_is_not_about_it(world: World, provisioned: School) -> None:

@@ -107,6 +107,35 @@ def test_what_was_required_and_is_under_way_is_a_choice_in_the_new_program(
     assert see(world, new) == "active: in_progress, pending"
 
 
+@pytest.mark.parametrize("before", ["chosen", "required"])
+def test_no_more_electives_come_over_than_the_new_stage_takes(
+    world: World, courses: list[Course], before: str
+) -> None:
+    a, b, c, *_ = courses
+    old = enroll(world, *([Electives(2, [a, b, c])] if before == "chosen" else [a, b]))
+    if before == "chosen":
+        world.on_step("choose_elective", old, a)
+        world.on_step("choose_elective", old, b)
+    world.answer_calls()
+    world.complete(old, a)
+    world.answer_calls()
+    new = transfer(world, old, world.program(old.program.organization, Electives(1, [b, a]), c))
+
+    assert see(world, new).count("in_progress") == 1  # only c: what was completed comes first
+    assert see_changes(world, new, a) == ["pending > completed (equivalent)"]
+    assert see_runs(world, old.learner, b) == ["cancelling"]
+
+
+def test_a_waiver_leaves_less_to_choose(world: World, courses: list[Course]) -> None:
+    a, b, c, *_ = courses
+    organization = a.provider.organization
+    old = world.enroll(world.learner(organization), world.program(organization, [a, b, c]))
+    world.on_step("skip_step", old, a, "tested_out", "exam")
+    new = transfer(world, old, world.program(old.program.organization, Electives(2, [a, b, c])))
+
+    assert see(world, new) == "active: skipped, in_progress, pending"
+
+
 def test_a_pending_enrollment_stays_pending(world: World, courses: list[Course]) -> None:
     a, b, *_ = courses
     organization = a.provider.organization

@@ -1,6 +1,14 @@
 -- What partners report. A batch is resolved to runs, locked, folded into facts event by event in order,
 -- and settled once.
 
+-- Before an account or a run of a learner is made: in the order of locks, so that nobody who works on one of the
+-- enrollments waits for the account while this waits for the enrollment.
+create or replace function lock_enrollments_of_learner(p_organization uuid, p_learner uuid) returns void
+language sql as $$
+  select lock_enrollments(array(
+    select id from enrollments where organization_id = p_organization and learner_id = p_learner))
+$$;
+
 -- Find the run of an event whose external id is unknown here: our own id echoed by the partner, else the
 -- current run of that account (or learner) and course. A report about a course that this person has as a
 -- step but no run yet makes the run, as a fact from the partner.
@@ -32,6 +40,7 @@ begin
       return null;
     end if;
     if v_account.id is null then
+      perform lock_enrollments_of_learner(v_provider.organization_id, p_event.learner_id);
       insert into partner_accounts (organization_id, provider_id, learner_id)
       select v_provider.organization_id, v_provider.id, l.id from learners l
       where l.id = p_event.learner_id and l.organization_id = v_provider.organization_id
@@ -44,6 +53,7 @@ begin
          select from enrollments e join enrollment_steps s on s.enrollment_id = e.id
          where e.organization_id = v_provider.organization_id and e.learner_id = v_account.learner_id
            and s.course_id = v_course) then
+      perform lock_enrollments_of_learner(v_provider.organization_id, v_account.learner_id);
       insert into partner_lms_enrollments
         (organization_id, partner_account_id, provider_id, learner_id, course_id, run, status, external_enrollment_id,
          fact_kind, fact_id, fact_actor, fact_reason)
@@ -216,6 +226,7 @@ begin
         perform take_back_calls(v_run.id, 'enroll', v_run.external_enrollment_id is not null, 'the partner reported a result');
         perform take_back_calls(v_run.id, 'unenroll', true, 'the partner reported a result');
         perform request_waiting_runs(array[v_run.partner_account_id]);
+        perform forgo_account(v_run.partner_account_id);
       when v_event.kind in ('enrollment.created', 'progress.updated') then
         perform take_back_calls(v_run.id, 'enroll', true, 'the partner told its id');
       else
@@ -386,7 +397,9 @@ begin
   end if;
   foreach v_event in array coalesce(v_lost, '{}') loop
     ref := v_event.ref;
-    outcome := case when coalesce(v_event.external_enrollment_id, '') = '' then 'needs_attention' else 'waiting' end;
+    -- By the partner's ids it may be found once we have heard them too.
+    outcome := case when coalesce(v_event.external_enrollment_id, '') = '' and coalesce(v_event.account_external_id, '') = ''
+               then 'needs_attention' else 'waiting' end;
     reason := 'no enrollment of ours is known by what it names';
     return next;
   end loop;

@@ -164,6 +164,9 @@ declare
   v_enrollment enrollments;
 begin
   v_enrollment := lock_enrollment(p_enrollment);
+  if p_cause <> 'approval' then  -- what else meets one is not done by people
+    perform assert_service();
+  end if;
   update enrollment_requirements set met_at = now(), cause = p_cause
   where enrollment_id = p_enrollment and kind = p_kind and met_at is null;
   if not found then
@@ -274,6 +277,8 @@ declare
 begin
   if p_step.status not in ('in_progress', 'failed') then
     perform refuse('Only a step that is in progress or failed can be marked.');
+  elsif p_step.attempt > 1 and p_at < p_step.started_at then
+    perform refuse('The date lies before this attempt began; what was before does not count. Waive the step instead.');
   end if;
   select * into v_outcome from take_over_events(array[jsonb_populate_record(null::run_event, jsonb_build_object(
     'ref', 'mark', 'kind', p_kind, 'run_id', p_step.partner_enrollment_id, 'at', p_at, 'reason', p_reason,
@@ -548,13 +553,26 @@ begin
   from enrollment_requirements o
   where n.enrollment_id = v_new and o.enrollment_id = p_enrollment and o.kind = n.kind and o.met_at is not null;
   perform carry_waivers(p_enrollment, v_new);
-  -- A run that the new enrollment's step of the same course will join stays open; what is under way is chosen.
+  -- A run that the new enrollment's step of the same course will join stays open. Of a stage's electives those are
+  -- chosen that were taken before, the furthest first, as many as the stage takes beside those waived.
+  with matching as (
+    select n.id, n.required, n.sequence_order, n.elective_choose, o.status, o.partner_enrollment_id, o.chosen_at,
+      row_number() over (
+        partition by n.sequence_order, n.required
+        order by array_position(array['completed', 'in_progress', 'pending', 'failed'], o.status::text), n.course_id) as place
+    from enrollment_steps n join enrollment_steps o on o.course_id = n.course_id
+    where n.enrollment_id = v_new and o.enrollment_id = p_enrollment and n.status = 'pending'
+      and (o.status in ('in_progress', 'failed') and n.required
+           or not n.required and (o.status in ('completed', 'in_progress')
+                                  or o.status in ('pending', 'failed') and o.chosen_at is not null))
+  )
   update enrollment_steps n
-  set partner_enrollment_id = case when o.status in ('in_progress', 'failed') then o.partner_enrollment_id end,
-      chosen_at = case when not n.required then coalesce(o.chosen_at, case when o.status = 'in_progress' then now() end) end
-  from enrollment_steps o
-  where n.enrollment_id = v_new and o.enrollment_id = p_enrollment and o.course_id = n.course_id
-    and n.status = 'pending' and (o.status in ('in_progress', 'failed') or not n.required and o.chosen_at is not null);
+  set partner_enrollment_id = case when m.status in ('in_progress', 'failed') then m.partner_enrollment_id end,
+      chosen_at = case when not m.required then coalesce(m.chosen_at, now()) end
+  from matching m
+  where n.id = m.id and (m.required or m.place <= m.elective_choose - (
+    select count(*) from enrollment_steps w
+    where w.enrollment_id = v_new and w.sequence_order = m.sequence_order and not w.required and w.status = 'skipped'));
   select array_agg(partner_enrollment_id order by partner_enrollment_id) into v_runs from enrollment_steps
   where enrollment_id = p_enrollment and status in ('pending', 'in_progress', 'failed') and partner_enrollment_id is not null;
   perform release_runs(v_runs);

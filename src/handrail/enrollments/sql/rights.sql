@@ -11,7 +11,7 @@ begin
       'request_waiting_runs(uuid[])', 'enrollments_wanting(uuid)', 'run_is_held(uuid)', 'run_is_wanted(uuid)',
       'account_is_held(uuid)', 'release_runs(uuid[])', 'forgo_account(uuid)', 'release_hold(uuid[])', 'ask_for_untold_runs(uuid[])',
       'leave_partner(uuid, boolean, boolean)', 'hold_calls(uuid)',
-      'find_run(partner_event)', 'take_back_calls(uuid, text, boolean, text)', 'fold_events(run_event[])',
+      'find_run(partner_event)', 'lock_enrollments_of_learner(uuid, uuid)', 'take_back_calls(uuid, text, boolean, text)', 'fold_events(run_event[])',
       'raise_reports(run_event[])', 'show_progress(run_event[])',
       'keep_papers(run_event[])', 'lock_enrollments_of_runs(uuid[])', 'take_over_events(run_event[])',
       'record_accounts(call_result[])', 'record_enrollments(call_result[])', 'record_departures(call_result[])',
