@@ -129,6 +129,30 @@ def test_each_check_sees_what_breaks_it(world: World, database: Database) -> Non
     assert unseen == {}
 
 
+@pytest.mark.parametrize(
+    ("cause", "kind"), [("refused", "call"), ("credentials", "provider_calls")]
+)
+def test_a_run_whose_call_is_on_the_attention_list_is_told(
+    world: World, cause: str, kind: str
+) -> None:
+    organization = world.organization()
+    course = world.course(world.provider(organization))
+    world.enroll(world.learner(organization), world.program(organization, course))
+    for _ in range(2):  # the account, then the enrollment
+        (call,) = world.claim()
+        done = call.kind == "create_account"
+        facts = {"external_id": "1"} if done else {"cause": cause, "error": "no"}
+        assert world.record(call, "done" if done else "needs_person", **facts)
+
+    assert world.column("select status from partner_lms_enrollments") == ["needs_attention"]
+    assert world.column("select kind from attention_items") == [kind]
+    assert check_promises() == []
+
+    world.admin.execute("update attention_items set subject_id = gen_random_uuid()")
+    words = "a run needs a person, and nobody was told"
+    assert [each.words for each in check_promises()][:1] == [words]
+
+
 def test_what_is_found_is_told_a_line_a_promise(world: World, database: Database) -> None:
     Healthy(world)
     assert check_promises() == []

@@ -104,9 +104,10 @@ where r.status = 'needs_attention'
   and not exists (select from attention_items a where a.kind = 'run' and a.subject_id = r.id)
   and not exists (
     select from intents i
-    join attention_items a on a.subject_id = i.id and a.kind = 'call'
-                              or a.subject_id = i.provider_id and a.kind = 'provider_calls' and i.awaits_provider
-    where i.partner_enrollment_id = r.id and i.status = 'needs_person');
+    where i.partner_enrollment_id = r.id and i.status = 'needs_person'
+      and (exists (select from attention_items a where a.kind = 'call' and a.subject_id = i.id)
+           or i.awaits_provider and exists (
+             select from attention_items a where a.kind = 'provider_calls' and a.subject_id = i.provider_id)));
 
 -- 4: a run ended, and nobody said so
 select 'run ' || id from partner_lms_enrollments
