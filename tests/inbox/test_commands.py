@@ -118,3 +118,90 @@ def test_one_event_is_replayed_by_its_id(
 
     assert did == "Webhooks replayed: 2.\n"
     assert world.events("status") == [("received",)] * 2
+
+
+def make_mixed(world: World, milady: Endpoint) -> tuple[list[str], str]:
+    """Options that name five events, two of which can be replayed, and what is said of the others."""
+    applied, waiting, *possible = (
+        world.store(milady, event_id=status, status=status)
+        for status in ("applied", "waiting", "ignored", "needs_attention")
+    )
+    unknown = "01a20741-6c23-7ad0-9ed2-411cf2460cdd"
+    only = "only what needs attention or was ignored can be decided about"
+    named = [possible[0], applied, unknown, waiting, possible[1], possible[1]]
+    return [part for each in named for part in ("--id", str(each))], (
+        f"Skipped: event {applied} is applied: {only}\n"
+        f"Skipped: there is no event {unknown}\n"
+        f"Skipped: event {waiting} is waiting: {only}\n"
+    )
+
+
+def test_ids_that_cannot_be_replayed_are_named_and_skipped(
+    world: World, milady: Endpoint, database: Database
+) -> None:
+    options, skipped = make_mixed(world, milady)
+    before = world.rows("select * from webhook_events order by id")
+
+    would = call(database, "replay", *options)
+    left = world.rows("select * from webhook_events order by id")
+    did = call(database, "replay", *options, "--apply")
+
+    assert (would.returncode, would.stderr) == (1, skipped)
+    assert would.stdout == "Webhooks to replay: 2. Nothing was done. Do it with --apply\n"
+    assert left == before
+    assert (did.returncode, did.stderr) == (1, skipped)
+    assert did.stdout == "Webhooks replayed: 2.\n"
+    assert sorted(world.rows("select event_id, status from webhook_events")) == [
+        ("applied", "applied"),
+        ("ignored", "received"),
+        ("needs_attention", "received"),
+        ("waiting", "waiting"),
+    ]
+    assert world.value("select count(*) from webhook_event_decisions") == 2
+
+
+@pytest.mark.parametrize("apply", [[], ["--apply"]])
+def test_an_unknown_id_alone_leaves_nothing_to_do(
+    milady: Endpoint, database: Database, apply: list[str]
+) -> None:
+    unknown = "01a20741-6c23-7ad0-9ed2-411cf2460cdd"
+
+    result = call(database, "replay", "--id", unknown, *apply)
+
+    assert (result.returncode, result.stderr) == (1, f"Skipped: there is no event {unknown}\n")
+    assert result.stdout == (
+        "Webhooks replayed: 0.\n" if apply else "Webhooks to replay: 0. Nothing was done.\n"
+    )
+
+
+def test_one_event_does_not_stop_the_others_of_its_page(
+    world: World, milady: Endpoint, database: Database
+) -> None:
+    for number in range(3):
+        world.store(milady, event_id=f"e{number}", status="needs_attention")
+    world.admin.execute("update webhook_events set body = null where event_id = 'e1'")
+    erased = world.value("select id from webhook_events where event_id = 'e1'")
+
+    would = call(database, "replay")
+    did = call(database, "replay", "--apply")
+
+    assert would.returncode == did.returncode == 1
+    assert would.stderr == did.stderr
+    assert did.stderr == (
+        f"Skipped: event {erased} cannot be replayed:"
+        " its body was erased when its time to be kept was over\n"
+    )
+    assert would.stdout == "Webhooks to replay: 2. Nothing was done. Do it with --apply\n"
+    assert did.stdout == "Webhooks replayed: 2.\n"
+    assert sorted(world.rows("select event_id, status from webhook_events")) == [
+        ("e0", "received"),
+        ("e1", "needs_attention"),
+        ("e2", "received"),
+    ]
+
+
+def test_a_reason_is_needed(milady: Endpoint, database: Database) -> None:
+    result = call(database, "replay", "--reason", " ")
+
+    assert result.returncode == 2
+    assert "a reason is needed" in result.stderr

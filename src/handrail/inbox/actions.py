@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import Literal
 from uuid import UUID
 
-from django.db import connection
+import psycopg
+from django.db import DatabaseError, connection, transaction
 
 
 def replay_events(events: Sequence[UUID], *, reason: str) -> None:
@@ -20,6 +21,39 @@ def replay_events(events: Sequence[UUID], *, reason: str) -> None:
             replayed then.
     """
     _decide(events, "replay", reason)
+
+
+def replay_possible(events: Sequence[UUID], *, reason: str, dry_run: bool = False) -> Sequence[str]:
+    """Replay the events that can be; return why each of the others cannot, one line each.
+
+    All in one transaction if possible, otherwise each in its own. A dry run returns the same and
+    changes nothing.
+    """
+    try:
+        with transaction.atomic():
+            replay_events(events, reason=reason)
+            transaction.set_rollback(dry_run)
+    except DatabaseError as error:
+        why = _tell_refusal(error)
+    else:
+        return []
+    if len(events) == 1:
+        return [why or f"there is no event {events[0]}"]
+    return [
+        line
+        for event in events
+        for line in replay_possible([event], reason=reason, dry_run=dry_run)
+    ]
+
+
+def _tell_refusal(error: DatabaseError) -> str:
+    """Return what decide_webhook_events says of an event; "" when it is not there."""
+    match error.__cause__:
+        case psycopg.errors.NoDataFound():
+            return ""
+        case psycopg.errors.CheckViolation(diag=said) if said.constraint_name is None:
+            return f"{said.message_primary}: {said.message_hint}"
+    raise error
 
 
 def ignore_events(events: Sequence[UUID], *, reason: str) -> None:

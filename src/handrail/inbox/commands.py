@@ -80,22 +80,31 @@ def replay(
 ) -> None:
     """Have webhooks that need attention (or were ignored) looked at again.
 
-    Says what it would do and does nothing, unless --apply is given.
+    Says what it would do and does nothing, unless --apply is given. Names those that cannot be
+    replayed and goes on; the exit code is 1 then.
     """
-    from handrail.inbox.actions import replay_events
+    from handrail.inbox.actions import replay_possible
 
     if status not in ("needs_attention", "ignored"):
         raise typer.BadParameter("only needs_attention and ignored can be replayed")
+    if not reason.strip():
+        raise typer.BadParameter("a reason is needed")
     _check_endpoint(endpoint)
-    count = 0
-    for chosen in _choose(id or [], endpoint=endpoint, status=status, since=_in_utc(since)):
-        count += len(chosen)
-        if not dry_run:
-            replay_events(chosen, reason=reason)  # Each page is a transaction of its own.
-    if dry_run:
-        typer.echo(f"Webhooks to replay: {count}. Nothing was done. Do it with --apply")
-    else:
+    count = skipped = 0
+    ids = list(dict.fromkeys(id or []))
+    for chosen in _choose(ids, endpoint=endpoint, status=status, since=_in_utc(since)):
+        refused = replay_possible(chosen, reason=reason, dry_run=dry_run)
+        for why in refused:
+            typer.echo(f"Skipped: {why}", err=True)
+        count += len(chosen) - len(refused)
+        skipped += len(refused)
+    if not dry_run:
         typer.echo(f"Webhooks replayed: {count}.")
+    else:
+        hint = " Do it with --apply" if count else ""
+        typer.echo(f"Webhooks to replay: {count}. Nothing was done.{hint}")
+    if skipped:
+        raise typer.Exit(1)
 
 
 def _choose(
