@@ -16,7 +16,7 @@ from handrail.enrollments.words import (
     tell_change,
     tell_learner,
     tell_staff,
-    tell_start,
+    tell_standing,
 )
 
 NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
@@ -217,11 +217,13 @@ def test_who_or_what_changed_it(values: dict[str, Any], actor: str, words: str) 
         ("active", False, ""),
         ("suspended", False, "Your enrollment is on hold. Ask Ridgeline if you do not know why."),
         ("completed", False, ""),
-        ("withdrawn", False, ""),
+        ("withdrawn", False, "You were withdrawn from this program. Questions? Ask Ridgeline."),
+        ("withdrawn", True, "You were withdrawn from this program. Questions? Ask Ridgeline."),
+        ("transferred", False, "You were transferred to another program."),
     ],
 )
-def test_before_the_first_step(status: str, later: bool, words: str) -> None:  # noqa: FBT001
-    told = tell_start(
+def test_what_it_waits_for_or_why_it_ended(status: str, later: bool, words: str) -> None:  # noqa: FBT001
+    told = tell_standing(
         status, start_date=date(2099, 3, 1), starts_later=later, organization="Ridgeline"
     )
     assert told == words

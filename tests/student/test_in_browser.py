@@ -71,6 +71,17 @@ def test_what_opens_fits_as_well(
     assert browser.find_faults() == []
 
 
+def test_one_that_was_withdrawn_fits_as_well(
+    real_school: School, enrollment: Enrollment, browser: Browser
+) -> None:
+    real_school.world.call("withdraw_enrollment", enrollment.id, "moved away")
+    browser.set_width(min(WIDTHS))
+    browser.sign_in(real_school.lena)
+
+    assert "You were withdrawn from this program." in browser.text
+    assert browser.find_faults() == []
+
+
 def test_an_elective_is_chosen_with_the_keyboard_alone(
     real_school: School, enrollment: Enrollment, browser: Browser
 ) -> None:

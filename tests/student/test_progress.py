@@ -378,3 +378,58 @@ def test_it_ends_in_words_where_time_has_passed(
 
     assert "Withdrawn" in page.one("main").text
     assert page.all("button", class_="usa-button") == []
+
+
+ENDS = {
+    "withdraw": "You were withdrawn from this program. Questions? Ask Ridgeline Career School.",
+    "transfer": "You were transferred to another program.",
+}
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_an_enrollment_that_ended_early_does_not_go_on(
+    school: School, enrollment: Enrollment, barbering: Barbering, client: Client, end: str
+) -> None:
+    world = school.world
+    world.answer_calls()
+    world.complete(enrollment, barbering.theory)
+    world.answer_calls()
+    world.report("progress.updated", school.lena_here, barbering.readiness, percent=45)
+    before = read(school, client)
+    target: list[Any] = []
+    if end == "transfer":
+        target = [school.program("Other", school.course("Other partner", "Other course")).id]
+    world.call(f"{end}_enrollment", enrollment.id, *target, "moved away")
+    page = read(school, client)
+
+    assert list_steps(before)[1][0] == "now"
+    assert "45" in [bar.attributes["value"] for bar in before.all("progress")]
+    assert "Launch training" in before.one("main").text
+    (notice,) = [each.text for each in page.all("p", class_="usa-alert__text")]
+    assert notice == ENDS[end]
+    # The steps of the program that she was transferred to stand above.
+    done, *others = list_steps(page)[-6:]
+    assert done[0] == "done"
+    assert others == [
+        ("ended", "Work Readiness Job Ready Indy , not completed"),
+        ("ended", "OSHA 10 CareerSafe , not completed"),
+        ("ended", "Office Basics Certiport , not completed"),
+        ("ended", "Customer Service NRF , not completed"),
+        ("ended", "Drug Screening NDS , not completed"),
+    ]
+    assert "45" not in [bar.attributes["value"] for bar in page.all("progress")]
+    assert "Launch training" not in page.one("main").text
+
+
+def test_what_failed_or_was_waived_stays_so_when_the_enrollment_ends(
+    school: School, enrollment: Enrollment, barbering: Barbering, client: Client
+) -> None:
+    world = school.world
+    world.answer_calls()
+    world.on_step("skip_step", enrollment, barbering.screening, "administrative", "not needed")
+    world.report("course.failed", school.lena_here, barbering.theory, reason="40 of 70 points")
+    world.call("withdraw_enrollment", enrollment.id, "moved away")
+
+    steps = list_steps(read(school, client))
+    assert [state for state, _ in steps] == ["failed", *["ended"] * 4, "waived"]
+    assert steps[0][1] == "Barber Theory Milady RISE , not passed"

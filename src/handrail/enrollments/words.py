@@ -240,12 +240,16 @@ def tell_cause(change: Change, *, actor: str) -> str:
 _WAIVER_REASONS: Final = {"not chosen": "enough other electives are done"}
 
 
-def tell_start(status: str, *, start_date: date, starts_later: bool, organization: str) -> str:
-    """Say what an enrollment waits for before its first step; "" when it does not wait."""
+def tell_standing(status: str, *, start_date: date, starts_later: bool, organization: str) -> str:
+    """Say what an enrollment waits for or why it ended early; "" when it is under way or done."""
     if status == "pending":
         return f"Your enrollment waits until {organization} has approved it."
     if status == "suspended":
         return f"Your enrollment is on hold. Ask {organization} if you do not know why."
     if status == "active" and starts_later:
         return f"Your program begins on {start_date:%B} {start_date.day}, {start_date.year}."
+    if status == "withdrawn":
+        return f"You were withdrawn from this program. Questions? Ask {organization}."
+    if status == "transferred":
+        return "You were transferred to another program."
     return ""

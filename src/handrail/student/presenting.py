@@ -13,6 +13,7 @@ _PLACES = {
     "now": "now",
     "failed": "not passed",
     "later": "comes later",
+    "ended": "not completed",
 }
 
 
@@ -22,7 +23,7 @@ class ShownStep:
 
     step: Step
     state: str
-    """done, waived, now, failed, or later."""
+    """done, waived, now, failed, later, or ended: open when the enrollment ended early."""
     words: str
     """Why it cannot be begun yet, or how it ended."""
     can_open: bool
@@ -101,7 +102,7 @@ def _present_step(step: Step, stage: Stage, progress: Progress) -> ShownStep:
     live = progress.is_live
     return ShownStep(
         step=step,
-        state=_name_state(step),
+        state=_name_state(step, ended_early=progress.ended_early),
         words=tell_learner(step, organization=progress.organization_name) if live else "",
         can_open=progress.status == "active" and step.is_ready,
         can_choose=live
@@ -118,7 +119,9 @@ def _can_take_back(step: Step, *, chosen: bool) -> bool:
     return step.status in ("in_progress", "failed") or (step.status == "pending" and chosen)
 
 
-def _name_state(step: Step) -> str:
+def _name_state(step: Step, *, ended_early: bool) -> str:
+    if ended_early and step.status in ("in_progress", "pending"):
+        return "ended"
     return {
         "completed": "done",
         "skipped": "waived",

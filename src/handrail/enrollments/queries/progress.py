@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from django.db import connection
 
 from handrail.enrollments.queries.steps import list_steps
-from handrail.enrollments.words import Step, tell_start
+from handrail.enrollments.words import Step, tell_standing
 
 MOST_ENROLLMENTS = 50
 """A person has a few; so many are shown, those under way first."""
@@ -118,6 +118,11 @@ class Progress:
     def is_live(self) -> bool:
         return self.status in ("pending", "active", "suspended")
 
+    @property
+    def ended_early(self) -> bool:
+        """Whether it ended before it was completed; what is open then stays so."""
+        return self.status in ("withdrawn", "transferred")
+
     @cached_property
     def done(self) -> int:
         return sum(each.done for each in self.stages)
@@ -133,8 +138,8 @@ class Progress:
 
     @property
     def notice(self) -> str:
-        """What the enrollment waits for before its steps go on."""
-        return tell_start(
+        """What the enrollment waits for before its steps go on, or why it ended early."""
+        return tell_standing(
             self.status,
             start_date=self.start_date,
             starts_later=self.starts_later,
