@@ -595,6 +595,17 @@ def test_a_server_of_ones_own_from_nothing_to_restored(
     assert migrated.returncode == 0, migrated.stderr
     examined = handrail("doctor", folder=folder, **variables)
     assert examined.returncode == 0, examined.stdout
+    ownerless = {name: value for name, value in variables.items() if not name.endswith("_OWNER")}
+    half = handrail("doctor", folder=folder, **ownerless)
+    assert half.returncode == 1
+    assert [line for line in half.stdout.splitlines() if not line.startswith("ok ")] == [
+        "WRONG  configuration of migrate: The configuration cannot be used:",
+        "- HANDRAIL_DATABASE_PASSWORD_OWNER is not set.",
+        (
+            "WRONG  migrations: not looked at, because the owner's password is not here. "
+            "Mend: set HANDRAIL_DATABASE_PASSWORD_OWNER, and look again"
+        ),
+    ]
 
     backed = handrail("backup", "b", folder=folder, **variables)
     assert backed.returncode == 0, backed.stderr

@@ -10,7 +10,7 @@ import psycopg
 
 from handrail.config.database import find_role_problems
 from handrail.config.environment import DatabaseRole, Environment, read_environment
-from handrail.config.errors import Refusal
+from handrail.config.errors import EX_CONFIG, Refusal
 from handrail.config.installation import ROLES, Installation, open_local_installation
 from handrail.config.reseal import count_keys
 
@@ -119,6 +119,13 @@ def _examine_migrations(installation: Installation) -> Finding:
     result = subprocess.run(
         spec.arguments, env=spec.environment, capture_output=True, text=True, check=False
     )
+    if result.returncode == EX_CONFIG:  # What is wrong there stands in the line of `migrate`.
+        return _judge(
+            "migrations",
+            good=False,
+            words="not looked at, because the owner's password is not here",
+            advice=f"set {DatabaseRole.OWNER.password_variable}, and look again",
+        )
     words = (result.stdout or result.stderr).strip()
     return _judge("migrations", good=result.returncode == 0, words=words, advice="handrail migrate")
 
@@ -184,4 +191,5 @@ def _examine_files(folder: Path) -> Iterator[Finding]:
 
 
 def _judge(subject: str, *, good: bool, words: str, advice: str) -> Finding:
-    return Finding(subject, good=good, words=words if good else f"{words}. Mend: {advice}")
+    told = words if good else f"{words.rstrip('.')}. Mend: {advice}"
+    return Finding(subject, good=good, words=told)
