@@ -161,6 +161,26 @@ def test_refused_credentials_are_one_entry_until_they_are_accepted(
     assert campus.world.list_attention() == []
 
 
+def test_a_refusal_that_ends_with_a_full_stop_gets_no_second_one(
+    world: World, partner: ScriptedPartner, settings: Settings
+) -> None:
+    provider = world.add_provider("milady", base_url=f"http://127.0.0.1:{partner.port}")
+    world.enroll(world.add_program([world.add_course(provider, "C")]))
+    with world.database.connect("superuser") as superuser:
+        superuser.execute(
+            "update partner_lms_enrollments set status = 'active', external_enrollment_id = 'E-1'"
+        )
+        superuser.execute("update intents set status = 'done'")
+    partner.answer(reply(401, {"message": "The key has expired."}))
+    assert go_round(settings).unanswered == 1
+    assert world.list_attention() == [
+        (
+            "reconciliation",
+            "The partner cannot be asked how far its learners are: 401: The key has expired.",
+        )
+    ]
+
+
 def test_what_is_known_newer_is_not_overwritten_by_an_older_answer(
     world: World, partner: ScriptedPartner, settings: Settings
 ) -> None:

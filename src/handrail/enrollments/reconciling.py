@@ -233,7 +233,8 @@ class _Round:
             logger.warning("%s was not compared: %s", provider.config.slug, error)
             if error.cause in _PROVIDER_CAUSES:
                 self._all.well.discard(provider_id)
-                words = f"The partner cannot be asked how far its learners are: {error.words}."
+                reason = error.words.rstrip(".")  # the partner's words, which may end with one
+                words = f"The partner cannot be asked how far its learners are: {reason}."
                 await self._tell(_ATTEND, words, provider_id)
             return None
         if provider_id not in self._all.well:
