@@ -1,4 +1,4 @@
-"""What Django says of a request names no address."""
+"""What Django says of a request names no address, and of another host name only one line."""
 
 import logging
 
@@ -56,3 +56,15 @@ def test_a_form_without_its_token_is_logged_without_its_address(
     logger.warning("Forbidden (%s): %s", "CSRF token missing.", KEY)
 
     assert caplog.messages == ["Forbidden (CSRF token missing.): a page"]
+
+
+@override_settings(ROOT_URLCONF=__name__, MIDDLEWARE=["django.middleware.common.CommonMiddleware"])
+def test_another_host_name_is_one_line_without_a_trace(caplog: pytest.LogCaptureFixture) -> None:
+    assert (
+        Client().get("/missing/key-abc123", headers={"host": "evil.example.org"}).status_code == 400
+    )
+    (record,) = caplog.records
+
+    assert (record.name, record.levelname) == ("django.security.DisallowedHost", "WARNING")
+    line = logging.Formatter("%(message)s").format(record)
+    assert line == "Invalid HTTP_HOST header: 'evil.example.org'."

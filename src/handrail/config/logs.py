@@ -11,3 +11,15 @@ def leave_out_address(record: logging.LogRecord) -> bool:
     if isinstance(record.args, tuple) and record.args:
         record.args = (*record.args[:-1], "a page")
     return True
+
+
+def shorten_refused_host(record: logging.LogRecord) -> bool:
+    """Make one warning of a request to another host name: anybody can send it, no code is wrong.
+
+    Django logs it to `django.security.DisallowedHost` as an error, with a traceback, and names a
+    setting that Handrail's settings derive from `HANDRAIL_BASE_URL`.
+    """
+    record.msg = str(record.msg).partition(" You may need to add ")[0]
+    record.levelno, record.levelname = logging.WARNING, "WARNING"
+    record.exc_info = record.exc_text = None
+    return True

@@ -6,7 +6,7 @@ from urllib.parse import unquote, urlsplit
 from psycopg.conninfo import conninfo_to_dict
 
 from handrail.config.environment import DatabaseRole, load_environment
-from handrail.config.logs import leave_out_address
+from handrail.config.logs import leave_out_address, shorten_refused_host
 from handrail.config.parsing import LOCAL_HOSTS
 
 environment = load_environment()
@@ -210,7 +210,8 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "filters": {
-        "no_address": {"()": "django.utils.log.CallbackFilter", "callback": leave_out_address}
+        "no_address": {"()": "django.utils.log.CallbackFilter", "callback": leave_out_address},
+        "one_line": {"()": "django.utils.log.CallbackFilter", "callback": shorten_refused_host},
     },
     "formatters": {"line": {"format": "%(levelname)s %(name)s: %(message)s"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
@@ -219,6 +220,7 @@ LOGGING = {
         "django": {"handlers": [], "level": "INFO", "propagate": True},
         "django.request": {"level": "ERROR", "filters": ["no_address"]},
         "django.security.csrf": {"filters": ["no_address"]},
+        "django.security.DisallowedHost": {"filters": ["one_line"]},
         "django.server": {"handlers": [], "propagate": True},
         "uvicorn": {"level": "WARNING"},
     },
