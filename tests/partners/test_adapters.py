@@ -152,7 +152,8 @@ class TestCertiport(AdapterContract):
         self, troubled: Desk, scripted: ScriptedPartner, found: list[Any], used: str
     ) -> None:
         troubled.saved.clear()
-        bought = [reply(201, {"voucherId": "v-9"})] if used == "v-9" else []
+        nowhere = reply(200, {"results": []})
+        bought = [nowhere, reply(201, {"voucherId": "v-9"})] if used == "v-9" else []
         scripted.answer(reply(200, {"results": found}), *bought, reply(201, {"enrollmentId": "e"}))
         troubled.enroll("u-1", self.course)
         assert troubled.saved == {"voucher_id": used}
@@ -170,6 +171,24 @@ class TestCertiport(AdapterContract):
         with pytest.raises(NeedsPerson):
             troubled.enroll("u-1", self.course)
         assert [request.method for request in scripted.requests] == ["GET"]
+
+    def test_who_is_enrolled_already_needs_no_voucher(
+        self, desk: Desk, sandbox: Sandbox, account: str
+    ) -> None:
+        made = desk.enroll(account, self.course)
+        desk.saved.clear()
+        assert desk.enroll(account, self.course) == made
+        assert len(self.vouchers(sandbox, account)) == 1
+        assert desk.saved == {}
+
+    def test_an_enrollment_look_up_that_fails_buys_nothing(
+        self, troubled: Desk, scripted: ScriptedPartner
+    ) -> None:
+        troubled.saved.clear()
+        scripted.answer(reply(200, {"results": []}), reply(404, {"message": "no such page"}))
+        with pytest.raises(NeedsPerson):
+            troubled.enroll("u-1", self.course)
+        assert [request.method for request in scripted.requests] == ["GET", "GET"]
 
     @pytest.mark.parametrize(
         ("answer", "facts"),

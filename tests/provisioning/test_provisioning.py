@@ -333,6 +333,29 @@ def test_a_voucher_is_bought_once(campus: Campus, operation: str, fault: str) ->
     assert len(bought) == 1
 
 
+def test_a_second_attempt_at_an_exam_buys_no_second_voucher(campus: Campus) -> None:
+    """Certiport enrolls a person in an exam once for ever."""
+    world = campus.world
+    program = world.add_program([campus.add_course("certiport")])
+    with run_worker_here("provisioning"):
+        enrollment = world.enroll(program)
+        wait_until(lambda: is_active(world, enrollment))
+        (at_partner,) = campus.list_enrollments("certiport")
+        campus.sandbox.control("POST", f"enrollments/certiport/{at_partner['id']}/fail", {})
+        world.rows("select fail_step(%s, current_date, 'seen there')", world.get_step(enrollment))
+        world.rows("select retry_step(%s, 'again')", world.get_step(enrollment))
+        wait_until(world.list_attention)
+        intent = world.list_intents()[-1]
+        world.rows("select retry_call(%s, false, 'again')", intent["id"])
+        wait_until(world.list_attention)
+    details = world.list_intents()[-1]["details"]
+    assert (details["cause"], details["external_id"]) == ("one_enrollment", at_partner["id"])
+    ((kind, words),) = world.list_attention()
+    assert (kind, words[:33]) == ("call", "The partner allows one enrollment")
+    asked = [operation for operation, _, _ in campus.list_ledger("certiport")]
+    assert (asked.count("buy_voucher"), asked.count("enroll")) == (1, 1)
+
+
 def test_an_account_that_is_gone_is_found_or_made_again(campus: Campus) -> None:
     world = campus.world
     program = world.add_program([campus.add_course("milady")], [])

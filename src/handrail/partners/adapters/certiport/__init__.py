@@ -20,7 +20,10 @@ _SAVED_VOUCHER = "voucher_id"
 
 
 class CertiportAdapter(OriginAdapter):
-    """Buys a voucher, saves it, enrolls with it; each purchase costs money."""
+    """Buys a voucher, saves it, enrolls with it; each purchase costs money.
+
+    Who was ever enrolled in an exam is not enrolled again: then the old enrollment is returned.
+    """
 
     async def enroll(
         self,
@@ -33,20 +36,32 @@ class CertiportAdapter(OriginAdapter):
     ) -> EnrollmentFacts:
         voucher = saved.get(_SAVED_VOUCHER, "")
         if not voucher:
-            voucher = await self._get_voucher(call, account_id, course_code)
+            voucher = await self._find_voucher(call, account_id, course_code)
+            if not voucher:
+                # After any enrollment the answer is 409 for ever: a voucher would be for nothing.
+                existing = await self.find_enrollment(
+                    call, account_id=account_id, course_code=course_code
+                )
+                if existing:
+                    return existing
+                voucher = await self._buy_voucher(call, account_id, course_code)
             await save({_SAVED_VOUCHER: voucher})
         body = self.describe_enrollment(account_id, course_code, call.provider)
         body["voucherId"] = voucher
         return await self.post_enrollment(call, body)
 
-    async def _get_voucher(self, call: PartnerCall, account_id: str, exam: str) -> str:
-        """Find a voucher that an earlier attempt bought without hearing so, else buy one."""
+    async def _find_voucher(self, call: PartnerCall, account_id: str, exam: str) -> str:
+        """A voucher that an earlier attempt bought without hearing so; "" when there is none."""
         query = {self.sheet.account_id: account_id, self.sheet.course_code: exam}
         for each in await self.look_up(call, _VOUCHERS, query):
             if each.get("status") == "unused":
                 return understand(read_id, each, "voucherId")
+        return ""
+
+    async def _buy_voucher(self, call: PartnerCall, account_id: str, exam: str) -> str:
         body = {
-            **query,
+            self.sheet.account_id: account_id,
+            self.sheet.course_code: exam,
             self.sheet.organization_field: get_credential(call.provider, "organization_id"),
         }
         return await self.create(call, _VOUCHERS, body, _read_voucher)
