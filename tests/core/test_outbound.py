@@ -4,9 +4,11 @@ import asyncio
 import gc
 import logging
 import socket
+import threading
 import time
 import traceback
 from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, TypeVar
 
@@ -422,6 +424,87 @@ def test_a_name_that_does_not_resolve_is_an_outage(monkeypatch: pytest.MonkeyPat
     error = fail(pool, pool.bind(provider="alice", base_url="https://partner.example.org"))
     assert isinstance(error, RetryLater)
     assert error.outage
+
+
+def test_a_name_whose_resolution_hangs_leaves_the_threads_to_the_others(
+    partner: ScriptedPartner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A resolution holds a thread of the loop until the system gives up: one for each name."""
+    alices, bobs = "alice.example.org", "bob.example.org"
+    asked: list[str] = []
+    hangs = threading.Event()
+
+    def getaddrinfo(host: str, port: int, *_: Any) -> list[Any]:
+        asked.append(host)
+        if host == alices and not hangs.wait(10.0):
+            raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    monkeypatch.setattr("handrail.core.http_pool.KEEP_ALIVE_SECONDS", 0.0)
+    pool = OutboundPool(
+        allowed_private_hosts=[(alices, partner.port), (bobs, partner.port)], total_seconds=1.0
+    )
+    alice, bob = (
+        pool.bind(provider=host, base_url=f"http://{host}:{partner.port}")
+        for host in (alices, bobs)
+    )
+
+    async def call(client: OutboundClient) -> Answer | RetryLater:
+        try:
+            return await client.request_json("GET", "/x", headers=HEADERS)
+        except RetryLater as error:
+            return error
+
+    async def work() -> None:
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(2))
+        stuck = [asyncio.create_task(call(alice)) for _ in range(4)]
+        await asyncio.sleep(0.05)  # they are asking
+        assert isinstance(await call(bob), Answer)
+        # Who gives up leaves the resolution to the others.
+        stuck.pop().cancel()
+        given_up = await asyncio.gather(*stuck)
+        assert {str(each) for each in given_up} == {"no connection to the partner in time"}
+        assert asked == [alices, bobs]
+        waiting = asyncio.create_task(call(alice))
+        await asyncio.sleep(0.1)
+        hangs.set()
+        assert isinstance(await waiting, Answer)
+        assert asked == [alices, bobs]
+        # Nothing is remembered: the next connection asks again.
+        assert isinstance(await call(alice), Answer)
+        assert asked == [alices, bobs, alices]
+
+    try:
+        run(pool, work)
+    finally:
+        hangs.set()
+
+
+def test_a_resolution_that_fails_when_nobody_waits_any_more_is_forgotten(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked: list[str] = []
+
+    async def getaddrinfo(self: Any, host: str, port: int, **_: Any) -> list[Any]:
+        asked.append(host)
+        await asyncio.sleep(0.2)
+        raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+
+    monkeypatch.setattr(asyncio.BaseEventLoop, "getaddrinfo", getaddrinfo)
+    pool = OutboundPool(total_seconds=0.2)
+    client = pool.bind(provider="alice", base_url="https://partner.example.org")
+
+    async def work() -> None:
+        for _ in range(2):
+            with pytest.raises(RetryLater, match="in time"):
+                await client.request_json("GET", "/x", headers=HEADERS)
+            await asyncio.sleep(0.2)
+        gc.collect()
+
+    run(pool, work)
+    assert asked == ["partner.example.org"] * 2
+    assert caplog.records == []
 
 
 # Limits.

@@ -3,7 +3,7 @@
 import asyncio
 import socket
 import ssl
-from functools import cache
+from functools import cache, partial
 from ipaddress import ip_address
 from typing import NamedTuple
 
@@ -33,6 +33,7 @@ class HttpPool:
         self._loop = asyncio.get_running_loop()
         self._idle: dict[Origin, list[HttpConnection]] = {}
         self._all: dict[HttpConnection, Origin] = {}
+        self._resolutions: dict[tuple[str, int], asyncio.Task[list[str]]] = {}
         self._sweeper: asyncio.TimerHandle | None = None
         self._closed = False
         self._emptied = asyncio.Event()
@@ -51,13 +52,13 @@ class HttpPool:
     async def connect(self, origin: Origin, *, seconds: float) -> HttpConnection:
         """Make a connection, within so many seconds with everything.
 
-        It goes to the very address that was checked, resolved anew each time: a name that changes
-        its mind gains nothing. Several are tried one after the other, each with its share of time.
+        XX
+                its mind gains nothing. Several are tried one after the other, each with its share of time.
 
-        Raises:
-            AddressRefused: the host leads to no address that may be reached.
-            OSError: no connection; a TimeoutError is one, and so is a certificate not trusted.
-            ValueError: the host is no name.
+                Raises:
+                    AddressRefused: the host leads to no address that may be reached.
+                    OSError: no connection; a TimeoutError is one, and so is a certificate not trusted.
+                    ValueError: the host is no name.
         """
         until = self._loop.time() + seconds
         async with asyncio.timeout_at(until):
@@ -97,13 +98,34 @@ class HttpPool:
         return admitted
 
     async def _resolve(self, host: str, port: int) -> list[str]:
+        """The addresses of a name; who asks while it is being resolved shares the answer.
+
+        A resolution holds one of the few threads of the loop until the system gives up, whoever
+        still waits: with one for each name no name takes the threads of the others.
+        """
         try:
             return [str(ip_address(host))]
-        except ValueError:  # a name
-            found = await self._loop.getaddrinfo(
-                host, port, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG
-            )
+        except ValueError:
+            pass  # a name
+        key = host, port
+        resolution = self._resolutions.get(key)
+        if resolution is None:
+            resolution = self._loop.create_task(self._ask_system(host, port))
+            self._resolutions[key] = resolution
+            resolution.add_done_callback(partial(self._end_resolution, key))
+        return await asyncio.shield(resolution)
+
+    async def _ask_system(self, host: str, port: int) -> list[str]:
+        found = await self._loop.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG
+        )
         return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+    def _end_resolution(self, key: tuple[str, int], resolution: asyncio.Task[list[str]]) -> None:
+        """Forget it: the next connection resolves anew."""
+        del self._resolutions[key]
+        if not resolution.cancelled():
+            resolution.exception()  # told to those who wait, if anybody still does
 
     async def _connect_to(self, address: str, origin: Origin) -> HttpConnection:
         _, connection = await self._loop.create_connection(
