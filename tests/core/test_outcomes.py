@@ -83,14 +83,16 @@ def test_a_post_answered_with_see_there_may_have_happened(status: int) -> None:
         ({"Retry-After": "0"}, 0.0),
         ({"Retry-After": "120"}, 120.0),
         ({"Retry-After": " 1.5 "}, 1.5),
-        ({"Retry-After": "999999999"}, 3600.0),
+        ({"Retry-After": "7200"}, 7200.0),
+        ({"Retry-After": "999999999"}, 86400.0),
         ({"Retry-After": "9" * 5000}, None),
         ({"Retry-After": "-5"}, None),
         ({"Retry-After": "soon"}, None),
         ({"Retry-After": "inf"}, None),
         ({"Retry-After": "Thu, 28 May 2026 20:27:40 GMT"}, 60.0),
         ({"Retry-After": "Thu, 28 May 2026 20:00:00 GMT"}, 0.0),
-        ({"Retry-After": "Fri, 29 May 2099 20:00:00 GMT"}, 3600.0),
+        ({"Retry-After": "Thu, 28 May 2026 22:26:40 GMT"}, 7200.0),
+        ({"Retry-After": "Fri, 29 May 2099 20:00:00 GMT"}, 86400.0),
         ({"Retry-After": "Thu, 99 May 2026 20:27:40 GMT"}, None),
         (
             # The partner's clock is an hour fast.

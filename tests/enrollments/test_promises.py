@@ -153,6 +153,22 @@ def test_a_run_whose_call_is_on_the_attention_list_is_told(
     assert [each.words for each in check_promises()][:1] == [words]
 
 
+@pytest.mark.parametrize(("seconds", "found"), [(7200, []), (1800, ["a call is due and"])])
+def test_a_partner_that_asked_to_wait_has_no_late_calls(
+    world: World, database: Database, seconds: int, found: list[str]
+) -> None:
+    organization = world.organization()
+    (course,) = world.courses(world.provider(organization), 1)
+    program = world.program(organization, course)
+    for _ in range(2):
+        world.enroll(world.learner(organization), program)
+    answered, due = world.claim()
+    world.record(answered, "failed", error="429: slow down", after_seconds=seconds, counts=False)
+    world.record(due, "failed", error="left alone", after_seconds=-7200, counts=False)
+    with database.connect("superuser", autocommit=False) as connection:
+        assert [each.words[:17] for each in find(connection)] == found
+
+
 def test_what_is_found_is_told_a_line_a_promise(world: World, database: Database) -> None:
     Healthy(world)
     assert check_promises() == []

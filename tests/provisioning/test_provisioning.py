@@ -229,6 +229,18 @@ def test_retry_after_is_obeyed_and_uses_up_no_attempt(campus: Campus) -> None:
     assert world.list_intents()[-1]["attempts"] == 1
 
 
+def test_a_wait_of_hours_is_obeyed(world: World, partner: ScriptedPartner) -> None:
+    partner.answer(reply(429, {"message": "come back"}, Retry_After="20000"))
+    provider = world.add_provider("nrf", base_url=f"http://127.0.0.1:{partner.port}")
+    program = world.add_program([world.add_course(provider, "C")])
+    with run_worker_here("provisioning"):
+        world.enroll(program)
+        wait_until(lambda: world.list_intents()[0]["status"] == "failed")
+    (intent,) = world.list_intents()
+    waits = _seconds(intent["next_attempt_at"]) - _seconds(intent["updated_at"])
+    assert 20000 <= waits <= 20001
+
+
 def _seconds(text: str) -> float:
     return datetime.fromisoformat(text).timestamp()
 

@@ -52,13 +52,13 @@ class HttpPool:
     async def connect(self, origin: Origin, *, seconds: float) -> HttpConnection:
         """Make a connection, within so many seconds with everything.
 
-        XX
-                its mind gains nothing. Several are tried one after the other, each with its share of time.
+        It goes to the very address that was checked, resolved anew each time: a name that changes
+        its mind gains nothing. Several are tried one after the other, each with its share of time.
 
-                Raises:
-                    AddressRefused: the host leads to no address that may be reached.
-                    OSError: no connection; a TimeoutError is one, and so is a certificate not trusted.
-                    ValueError: the host is no name.
+        Raises:
+            AddressRefused: the host leads to no address that may be reached.
+            OSError: no connection; a TimeoutError is one, and so is a certificate not trusted.
+            ValueError: the host is no name.
         """
         until = self._loop.time() + seconds
         async with asyncio.timeout_at(until):

@@ -8,7 +8,8 @@ from email.utils import parsedate_to_datetime
 from typing import Any, NoReturn
 
 MAX_ANSWER_BYTES = 1024 * 1024
-LONGEST_RETRY_AFTER_SECONDS = 3600.0
+# Obeyed, but a partner's mistake does not park a learner for a year.
+LONGEST_RETRY_AFTER_SECONDS = 86400.0
 _SECONDS = re.compile(r"\d{1,9}(\.\d{1,9})?")
 # Of the 5xx only this one says that nothing was done; a gateway's 502 and 504 do not know.
 _UNAVAILABLE = 503
@@ -25,7 +26,7 @@ class CallFailed(Exception):
 class RetryLater(CallFailed):
     """Known NOT to have happened: make it again.
 
-    `after_seconds`: not before (0 to 3600; None: as you like). `outage`: the partner was away or
+    `after_seconds`: not before (0 to 86400; None: as you like). `outage`: the partner was away or
     asked us to wait, which uses up no attempt.
     """
 
@@ -96,7 +97,7 @@ def blame_status(
 
 
 def read_retry_after(headers: Mapping[str, str], *, now: datetime) -> float | None:
-    """Seconds to wait as the answer asks, 0 to 3600; None when it does not say (RFC 9110, 10.2.3).
+    """Seconds to wait as the answer asks, 0 to 86400; None when it does not say (RFC 9110, 10.2.3).
 
     A date counts from the answer's own Date header, so that a partner's wrong clock does no harm.
     """

@@ -142,7 +142,12 @@ select 'call ' || id from intents where status = 'sending' and lease_until < now
 -- 5: a call is due and nobody makes it
 select 'call ' || i.id from intents i cross join installation n
 where i.status in ('queued', 'failed', 'unknown') and not i.held and i.next_attempt_at < now() - interval '1 hour'
-  and not n.outbound_held;
+  and not n.outbound_held
+  -- A partner that asked to wait for longer is left alone as a whole.
+  and not exists (
+    select from intents w
+    where w.provider_id = i.provider_id and w.status = 'failed' and w.next_attempt_at > now()
+      and w.next_attempt_at > w.updated_at + interval '1 hour');
 
 -- 5: a backup was restored, and a call that may have been made since would be made without looking
 select 'call ' || i.id from intents i cross join installation n
