@@ -222,7 +222,15 @@ def _django_view(bench: Bench) -> Iterator[tuple[str, int]]:
         "BENCH_DSN": bench.local.postgres.admin_dsn("handrail"),
         "DJANGO_SETTINGS_MODULE": "benchmarks.django_view",
     }
-    options = ["--port", str(port), "--log-level", "warning", "--no-access-log"]
+    options = [
+        "--port",
+        str(port),
+        "--log-level",
+        "error",
+        "--no-access-log",
+        "--interface",
+        "wsgi",
+    ]
     server = subprocess.Popen(
         [sys.executable, "-m", "uvicorn", "benchmarks.django_view:application", *options],
         env=environment,
