@@ -6,6 +6,7 @@ twice as fast on two cores, *measured*. The second one sleeps otherwise, so that
 one lane to go.
 """
 
+import gc
 import logging
 import threading
 from collections.abc import Callable
@@ -33,6 +34,8 @@ def run_applier(stop: threading.Event, *, until_idle: bool = False) -> None:
     A batch that is under way is finished first; a lost connection is made again. `stop` is set at
     the end.
     """
+    # What the start has made stays: looked through for garbage every few batches, it took 4 % of the time.
+    gc.freeze()
     backlog = threading.Event()
     with ThreadPoolExecutor(1, "helper") as pool:
         helping = pool.submit(_help, stop, backlog)
