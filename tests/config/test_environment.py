@@ -3,7 +3,7 @@
 import base64
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from psycopg.conninfo import conninfo_to_dict
 
@@ -168,6 +168,8 @@ def test_plain_http_is_for_this_machine(host: str) -> None:
 
 
 @given(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])))
+@example("][")
+@example("[")
 def test_no_message_repeats_a_secret(secret: str) -> None:
     marked = f"SeCrEt{secret}SeCrEt"
     changes = {

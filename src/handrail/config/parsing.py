@@ -6,6 +6,7 @@ secret.
 
 import base64
 import binascii
+import contextlib
 import ipaddress
 import math
 import re
@@ -111,11 +112,12 @@ def parse_base_url(text: str, *, debug: bool) -> str:
 def parse_mail_url(text: str) -> str:
     if not text:
         return ""
-    parts = urlsplit(text)
-    if parts.scheme in ("smtp", "smtps") and parts.hostname:
-        return text
-    if parts.scheme == "file" and parts.path and not parts.netloc:
-        return text
+    with contextlib.suppress(ValueError):  # its words may repeat the password
+        parts = urlsplit(text)
+        if parts.scheme in ("smtp", "smtps") and parts.hostname:
+            return text
+        if parts.scheme == "file" and parts.path and not parts.netloc:
+            return text
     raise ValueError(
         "must be smtp://user:password@host:587, smtps://user:password@host:465 or file:///folder"
     )
