@@ -281,6 +281,27 @@ def test_the_worker_writes_no_state(database: Database, scene: Scene) -> None:
                     worker.execute(statement.encode())
 
 
+def test_the_worker_makes_learners_and_says_of_none_whose_profile_it_is(
+    database: Database, scene: Scene
+) -> None:
+    plain = {"organization_id": scene.alices.organization.id, "first_name": "Eve"}
+    plain |= {"email": "eve@example.org", "email_normalized": "eve@example.org"}
+    for values, is_allowed in (
+        (plain, True),
+        ({**plain, "profile_id": scene.alices.ada_profile}, False),
+        ({**plain, "id": scene.alices.organization.id}, False),
+    ):
+        names, marks = ", ".join(values), ", ".join(["%s"] * len(values))
+        insert = f"insert into learners ({names}) values ({marks})".encode()
+        with database.connect("worker", autocommit=False) as worker:
+            if is_allowed:
+                assert worker.execute(insert, list(values.values())).rowcount == 1
+            else:
+                with pytest.raises(errors.InsufficientPrivilege):
+                    worker.execute(insert, list(values.values()))
+            worker.rollback()
+
+
 def test_the_ingress_reads_keys_and_secrets_of_endpoints_and_nothing_else(
     database: Database, scene: Scene
 ) -> None:
