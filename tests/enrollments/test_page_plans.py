@@ -14,7 +14,12 @@ from handrail.credentials.queries import list_credentials
 from handrail.enrollments.queries.attention import count_open_items, list_attention
 from handrail.enrollments.queries.detail import get_enrollment, list_changes
 from handrail.enrollments.queries.people import list_learners, read_export_page
-from handrail.enrollments.queries.pipeline import get_pipeline, list_at_step, list_stuck
+from handrail.enrollments.queries.pipeline import (
+    AT_STEP_PAGE,
+    get_pipeline,
+    list_at_step,
+    list_stuck,
+)
 from handrail.enrollments.queries.progress import list_own_progress
 from handrail.enrollments.queries.steps import list_steps
 from handrail.organizations.identity import Identity, open_as
@@ -128,6 +133,30 @@ def test_no_page_reads_a_whole_table(years: Years, database: Database) -> None:
     scans = {name: explain(identity, ask) for name, (identity, ask) in questions.items()}
 
     assert scans == {name: [] for name in questions}
+
+
+def test_a_page_of_a_step_reads_no_more_than_a_page(years: Years, database: Database) -> None:
+    database.use_django_as("web")
+    with open_as(years.staff):
+        with CaptureQueriesContext(connection) as captured:
+            page = list_at_step(
+                years.organization.id,
+                program_id=years.program.id,
+                course_id=years.course,
+                status="in_progress",
+            )
+        with connection.cursor() as cursor:
+            cursor.execute(f"explain (analyze, format json) {captured.captured_queries[0]['sql']}")
+            ((text,),) = cursor.fetchall()
+    (plan,) = json.loads(text) if isinstance(text, str) else text
+    assert len(page.rows) == AT_STEP_PAGE < ENROLLMENTS // 50
+    assert count_read(plan["Plan"], "enrollment_steps_status") == AT_STEP_PAGE + 1
+
+
+def count_read(plan: dict[str, Any], index: str) -> float:
+    """How many rows a plan that was run got from an index."""
+    own = plan["Actual Rows"] * plan["Actual Loops"] if plan.get("Index Name") == index else 0.0
+    return own + sum(count_read(each, index) for each in plan.get("Plans", []))
 
 
 def test_pages_find_what_they_ask_for_among_many(years: Years, database: Database) -> None:

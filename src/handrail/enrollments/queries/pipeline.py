@@ -264,18 +264,20 @@ def _make_stuck(*columns: Any) -> StuckRow:
     return StuckRow(enrollment, name, title, since, place, found)
 
 
-# By enrollment_steps_status (status, organization_id, program_step_id, started_at, id).
+# By enrollment_steps_status (status, organization_id, program_step_id, started_at, id): of each version's step no
+# more than a page is read.
 _AT_STEP = f"""
 select s.enrollment_id, btrim(l.first_name || ' ' || l.last_name), {STEP_COLUMNS}
 from (
-  select s.id, s.organization_id, s.started_at from enrollment_steps s
-  join enrollments e on e.id = s.enrollment_id and e.organization_id = s.organization_id and e.status = 'active'
-  where s.organization_id = %(organization)s and s.status = %(status)s
-    and s.program_step_id = any (array(
-      select b.id from program_versions v
-      join program_partner_lms b on b.organization_id = v.organization_id and b.program_version_id = v.id
-      where v.organization_id = %(organization)s and v.program_id = %(program)s and b.course_id = %(course)s))
-    and {{place}}
+  select s.* from program_versions v
+  join program_partner_lms b on b.organization_id = v.organization_id and b.program_version_id = v.id
+  cross join lateral (
+    select s.id, s.organization_id, s.started_at from enrollment_steps s
+    join enrollments e on e.id = s.enrollment_id and e.organization_id = s.organization_id and e.status = 'active'
+    where s.organization_id = %(organization)s and s.status = %(status)s and s.program_step_id = b.id and {{place}}
+    order by {{order}} limit %(limit)s
+  ) s
+  where v.organization_id = %(organization)s and v.program_id = %(program)s and b.course_id = %(course)s
   order by {{order}} limit %(limit)s
 ) w
 join ({STEP_TABLES}) on s.id = w.id and s.organization_id = w.organization_id
