@@ -61,6 +61,8 @@ class Step:
     chosen: bool = False
     waived: bool = False
     run: Run | None = None
+    began: Time = (1, 0)
+    """When its newest attempt did."""
 
     @property
     def is_asked_for(self) -> bool:
@@ -226,8 +228,9 @@ class Person:
         allowed = ("in_progress", "failed") if result == "course.completed" else ("in_progress",)
         _require(step.status in allowed and step.run is not None)
         assert step.run is not None
-        _require(not (result == "course.completed" and step.run.is_done))
-        self._take_over(step.run, result, self.now, is_forced=True)
+        # Who marks may have begun before the new attempt did, which came first all the same.
+        _require(step.attempt == 1 or self.now >= step.began)
+        _require(self._take_over(step.run, result, self.now, is_forced=True))
         self._spread([step.run])
 
     def retry(self, enrollment: Enrollment, step: Step) -> None:
@@ -276,23 +279,30 @@ class Person:
                 self._take_over(run, kind, at)
         self._spread([run for run, *_ in reports])
 
-    def _take_over(self, run: Run, kind: str, at: Time, *, is_forced: bool = False) -> None:
+    def _take_over(self, run: Run, kind: str, at: Time, *, is_forced: bool = False) -> bool:
+        """Write down what is said of a run; False: it changes nothing."""
         if kind == "course.completed" and not run.is_done:
             failed_later = run.failed_at is not None and run.failed_at > at
             revoked_later = run.revoked_at is not None and run.revoked_at > at
-            if is_forced or not (failed_later or revoked_later):
-                run.status, run.completed_at, run.revoked_at = "completed", at, None
-        elif kind == "course.failed" and not run.is_done:
+            if not is_forced and (failed_later or revoked_later):
+                return False
+            run.status, run.completed_at, run.revoked_at = "completed", at, None
+        elif kind == "course.failed":
             completed_later = (
                 run.completed_at is not None and run.completed_at >= at and run.revoked_at is None
             )
             known = run.status == "failed" and run.failed_at is not None and run.failed_at >= at
-            if not completed_later and not known:
+            if completed_later or known:
+                return False
+            if not run.is_done:  # else a person hears of it
                 run.status, run.failed_at = "failed", at
         elif kind == "completion.revoked" and not (
             run.completed_at is not None and run.completed_at > at
         ):
             run.revoked_at = at
+        else:
+            return False
+        return True
 
     def _spread(self, runs: Sequence[Run]) -> None:
         for enrollment in self.enrollments:
@@ -385,6 +395,7 @@ class Person:
             newest.counts_from = self.now if is_new_attempt else None
             runs.append(newest)
         step.status, step.run, step.waived = "in_progress", newest, False
+        step.began = self.now
         step.attempt += is_new_attempt
 
     def _failed_early(self, run: Run) -> bool:

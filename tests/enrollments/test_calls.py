@@ -428,6 +428,8 @@ def test_what_goes_on_under_the_old_id_is_what_others_join(world: World, school:
 
     world.on_step("reopen_step", school.enrollment, school.course, "once more")
     assert school.runs() == ["completed", "cancelled", "provisioning"]
+    fourth = world.enroll(school.ada, world.program(school.organization, school.course))
+    assert see(world, fourth) == "active: in_progress"
 
 
 def test_going_on_under_the_old_id_after_a_withdrawal_that_could_not_be_told(world: World) -> None:

@@ -60,18 +60,29 @@ def test_electives_wait_to_be_chosen(world: World, choice: Choice) -> None:
     )
 
 
-def test_a_choice_before_its_stage_is_remembered(choice: Choice) -> None:
+def test_a_choice_before_its_stage_is_remembered_and_so_is_who_made_it(
+    world: World, choice: Choice
+) -> None:
+    choice.choose(choice.c)
     choice.choose(choice.c)
     assert choice.see() == "in_progress, pending, pending, pending, pending"
+    assert see_changes(world, choice.enrollment, choice.c) == ["pending > pending (person)"]
 
     choice.complete(choice.first)
 
     assert choice.see() == "completed, pending, pending, in_progress, pending"
+    assert see_changes(world, choice.enrollment, choice.c)[1:] == ["pending > in_progress (step)"]
 
 
-def test_a_choice_is_changed_before_its_stage(choice: Choice) -> None:
+def test_a_choice_is_changed_before_its_stage(world: World, choice: Choice) -> None:
     choice.choose(choice.a)
     choice.do("unchoose_elective", choice.a)
+    assert world.column("select reason from step_events where step_id is not null order by id")[
+        1:
+    ] == [
+        "chosen",
+        "choice taken back",
+    ]
     choice.choose(choice.b)
     choice.complete(choice.first)
 

@@ -159,7 +159,9 @@ def test_nobody_at_all_is_no_work(world: World) -> None:
     assert world.value("select count(*) from enrollments") == 0
 
 
-@pytest.mark.parametrize("missing", ["learner", "program", "version", "foreign program"])
+@pytest.mark.parametrize(
+    "missing", ["learner", "program", "version", "foreign program", "archived"]
+)
 def test_one_that_cannot_be_enrolled_leaves_nobody_enrolled(world: World, missing: str) -> None:
     school, other = School(world), School(world)
     good = school.wishes[0]
@@ -173,6 +175,9 @@ def test_one_that_cannot_be_enrolled_leaves_nobody_enrolled(world: World, missin
             "programs", organization_id=school.organization.id, slug="draft", title="Draft"
         )
         program = Program(id, id, school.organization)
+    elif missing == "archived":
+        program = school.programs[-1]
+        world.admin.execute("update programs set archived_at = now() where id = %s", [program.id])
     else:
         program = other.programs[0]
 

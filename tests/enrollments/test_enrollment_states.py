@@ -81,6 +81,13 @@ def test_steps_are_generated_once(world: World, school: School) -> None:
     assert see(world, enrollment) == "pending: pending, pending"
 
 
+def test_nobody_is_enrolled_in_an_archived_program(world: World, school: School) -> None:
+    world.admin.execute("update programs set archived_at = now()")
+    with pytest.raises(psycopg.Error, match="This program is archived"):
+        world.create(school.ada, school.program)
+    assert world.value("select count(*) from enrollments") == 0
+
+
 def test_one_live_enrollment_for_a_person_and_program(world: World, school: School) -> None:
     world.create(school.ada, school.program)
     with pytest.raises(psycopg.errors.UniqueViolation):

@@ -89,6 +89,22 @@ def test_a_step_that_demands_a_new_run_gets_one(world: World, school: School) ->
     assert see(world, second) == "completed: completed"
 
 
+def test_a_run_after_a_new_attempt_is_equivalent(world: World, school: School) -> None:
+    """Only a run from before the attempt is not."""
+    first = school.enroll(school.shared)
+    world.answer_calls()
+    world.report("course.failed", school.ada, school.shared)
+    world.on_step("retry_step", first, school.shared, "again")
+    world.call("withdraw_enrollment", first.id, "moves away")
+    world.answer_calls()
+    second = school.enroll(school.shared, new_runs=(school.shared,))
+    world.answer_calls()
+    world.complete(second, school.shared)
+
+    assert see(world, second) == "completed: completed"
+    assert see(world, school.enroll(school.shared)) == "completed: completed"
+
+
 def test_a_completion_of_before_does_not_complete_a_pending_step_that_demands_a_new_run(
     world: World, school: School
 ) -> None:

@@ -342,10 +342,7 @@ begin
     join enrollments e on e.organization_id = r.organization_id and e.learner_id = r.learner_id
     where r.id = any (v_runs) and r.status = 'completed' and r.revoked_at is null
       and (c.valid_months is null or r.completed_at + make_interval(months => c.valid_months) > now())
-      and not exists (
-        select from partner_lms_enrollments later
-        where later.partner_account_id = r.partner_account_id and later.course_id = r.course_id
-          and later.counts_from > coalesce(r.counts_from, '-infinity'))
+      and not is_followed_by_attempt(r)
       and s.enrollment_id = e.id and s.course_id = r.course_id and s.status = 'pending'
       and (s.required or s.chosen_at is not null) and not s.demands_new_run
       and s.partner_enrollment_id is distinct from r.id;

@@ -1,6 +1,7 @@
 -- Enroll many approved learners at once: for each what create_enrollment() and meet_requirement('approved')
 -- do for one, by the same settle(), with the cause "import". tests/enrollments/test_enroll_learners.py holds the
--- two ways to the same rows. Raises, and does nothing, when a learner or a published version is missing.
+-- two ways to the same rows. Raises, and does nothing, when a learner or a published version is missing,
+-- or a program is archived.
 create or replace function enroll_learners(
   p_learners uuid[], p_programs uuid[], p_funding_sources text[], p_start_dates date[]
 ) returns void language plpgsql as $$
@@ -19,6 +20,7 @@ begin
     from given g
     join learners l on l.id = g.learner_id
     join organizations o on o.id = l.organization_id
+    join programs p on p.id = g.program_id and p.archived_at is null
     join lateral (
       select id from program_versions
       where organization_id = l.organization_id and program_id = g.program_id and published_at is not null
@@ -27,7 +29,7 @@ begin
   )
   select array_agg(id order by id) into v_new from made;
   if coalesce(cardinality(v_new), 0) <> coalesce(cardinality(p_learners), 0) then
-    raise exception 'no such learner, or a program without a published version' using errcode = 'P0002';
+    raise exception 'no such learner, or a program that is archived or has no published version' using errcode = 'P0002';
   end if;
   if v_new is null then
     return;

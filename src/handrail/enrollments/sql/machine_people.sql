@@ -118,6 +118,9 @@ begin
     raise exception 'no such learner' using errcode = 'P0002';
   end if;
   perform assert_staff(v_learner.organization_id);
+  if exists (select from programs where id = p_program and archived_at is not null) then
+    perform refuse('This program is archived; nobody is enrolled in it any more.');
+  end if;
   select * into v_version from program_versions
   where organization_id = v_learner.organization_id and program_id = p_program and published_at is not null
   order by number desc limit 1;
@@ -241,6 +244,9 @@ begin
   end if;
   update enrollment_steps set chosen_at = now(), updated_at = now() where id = p_step;
   perform settle(array[v_step.enrollment_id], cause_of_person('chosen'));
+  if exists (select from enrollment_steps where id = p_step and status = 'pending') then  -- its turn is still to come
+    perform record_step_change(v_step, 'pending', cause_of_person('chosen'));
+  end if;
 end
 $$;
 
@@ -260,9 +266,7 @@ begin
   end if;
   update enrollment_steps set status = 'pending', chosen_at = null, progress = 0, error_message = '', updated_at = now()
   where id = p_step;
-  if v_step.status <> 'pending' then
-    perform record_step_change(v_step, 'pending', cause_of_person('choice taken back'));
-  end if;
+  perform record_step_change(v_step, 'pending', cause_of_person('choice taken back'));
   if v_step.partner_enrollment_id is not null then
     perform release_runs(array[v_step.partner_enrollment_id]);
   end if;
@@ -534,8 +538,6 @@ begin
   perform require_reason(p_reason);
   if v_old.status not in ('pending', 'active', 'suspended') then
     perform refuse('This enrollment is ' || v_old.status || ' and cannot be transferred.');
-  elsif exists (select from programs where id = p_program and archived_at is not null) then
-    perform refuse('This program is archived; nobody is enrolled in it any more.');
   elsif v_old.program_version_id = (
     select id from program_versions
     where organization_id = v_old.organization_id and program_id = p_program and published_at is not null

@@ -12,6 +12,16 @@ create or replace function run_is_wanted(p_run uuid) returns boolean language sq
   select exists (select from enrollments_wanting(p_run))
 $$;
 
+-- Whether a new attempt at the course began after this run did: then a completion of it is nobody else's
+-- equivalent. Runs are numbered in their order; one that goes on for a later attempt counts from there.
+create or replace function is_followed_by_attempt(p_run partner_lms_enrollments) returns boolean language sql stable as $$
+  select exists (
+    select from partner_lms_enrollments later
+    where later.partner_account_id = p_run.partner_account_id and later.course_id = p_run.course_id
+      and case when p_run.continued then later.counts_from > p_run.counts_from
+               else later.counts_from is not null and later.run > p_run.run end)
+$$;
+
 -- A run's calls wait while every enrollment that wants it is suspended.
 create or replace function run_is_held(p_run uuid) returns boolean language sql stable as $$
   select coalesce(bool_and(status = 'suspended'), false) from enrollments_wanting(p_run)

@@ -64,10 +64,7 @@ begin
       where ongoing.id is not null and not p_new_attempt and not s.demands_new_run  -- here, not in "on": then it is not run
         and r.partner_account_id = a.id and r.course_id = s.course_id and r.status = 'completed' and r.revoked_at is null
         and (c.valid_months is null or r.completed_at + make_interval(months => c.valid_months) > now())
-        and not exists (  -- reopened since
-          select from partner_lms_enrollments later
-          where later.partner_account_id = a.id and later.course_id = s.course_id
-            and later.counts_from > coalesce(r.counts_from, '-infinity'))
+        and not is_followed_by_attempt(r)
       order by r.completed_at desc limit 1
     ) same on true
   ), placed as (

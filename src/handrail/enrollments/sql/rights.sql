@@ -9,6 +9,7 @@ begin
       'assign_runs(uuid[], uuid[], boolean)', 'start_steps(uuid[], uuid[], change_cause, boolean)', 'cause_after(uuid, change_cause)',
       'skip_not_chosen(uuid[], change_cause)', 'complete_enrollments(uuid[], change_cause)',
       'request_waiting_runs(uuid[])', 'enrollments_wanting(uuid)', 'run_is_held(uuid)', 'run_is_wanted(uuid)',
+      'is_followed_by_attempt(partner_lms_enrollments)',
       'account_is_held(uuid)', 'release_runs(uuid[])', 'forgo_account(uuid)', 'release_hold(uuid[])', 'ask_for_untold_runs(uuid[])',
       'leave_partner(uuid, boolean, boolean)', 'hold_calls(uuid)',
       'find_run(partner_event)', 'lock_enrollments_of_learner(uuid, uuid)', 'take_back_calls(uuid, text, boolean, text)', 'fold_events(run_event[])',
