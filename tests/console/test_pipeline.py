@@ -7,6 +7,7 @@ import pytest
 from django.test import Client
 
 from tests.cast import Barbering, School
+from tests.clocks import find_today
 from tests.core.html import Page
 from tests.factories import Course, Enrollment
 
@@ -116,6 +117,7 @@ def list_stuck(page: Page) -> list[list[str]]:
 
 
 def test_who_is_stuck_where_and_why(school: School, barbering: Barbering, bob: Client) -> None:
+    today = find_today()
     world = school.world
     people = {name: enroll(school, barbering, name) for name in ("Ada", "Bea", "Cyd", "Dov", "Eli")}
     world.answer_calls()
@@ -127,7 +129,6 @@ def test_who_is_stuck_where_and_why(school: School, barbering: Barbering, bob: C
     waiting = enroll(school, barbering, "Fay")  # nobody answered its call
     school.age(waiting, 10)
     page = read(bob)
-    today = datetime.now(UTC)
 
     assert list_stuck(page) == [
         [

@@ -17,14 +17,14 @@ from handrail.organizations.models import Organization
 from handrail.partners.models import Provider
 from handrail.programs.catalog import import_catalog
 from handrail.programs.catalog_file import read_catalog
+from tests.clocks import find_today
 from tests.command_line import handrail
 from tests.databases import Database
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 HEADER = "email,course,completed_on\n"
 ZONE = ZoneInfo("America/Indiana/Indianapolis")
-TODAY = datetime.now(ZONE).date()
-DAY = TODAY - timedelta(days=30)
+DAY = datetime.now(ZONE).date() - timedelta(days=30)
 
 
 @pytest.fixture
@@ -95,7 +95,7 @@ def test_a_completion_completes_its_step_and_starts_the_next(jri: Provider) -> N
 
 
 def test_a_completion_today_is_not_dated_after_now(jri: Provider) -> None:
-    take(jri, f"ann@example.org,JRI-WORK,{TODAY}\n")
+    take(jri, f"ann@example.org,JRI-WORK,{find_today(ZONE)}\n")
 
     step = EnrollmentStep.objects.get(learner__email="ann@example.org", course__code="JRI-WORK")
     assert step.completed_at is not None
@@ -115,7 +115,7 @@ def test_a_repeat_changes_nothing_and_says_so(jri: Provider) -> None:
     take(jri, rows)
     events = StepEvent.objects.count()
 
-    told = take(jri, rows + f"ann@example.org,JRI-WORK,{TODAY}\n")
+    told = take(jri, rows + f"ann@example.org,JRI-WORK,{find_today(ZONE)}\n")
 
     assert (told, told.report) == ([], ResultsReport(known=3))
     assert StepEvent.objects.count() == events
@@ -124,7 +124,7 @@ def test_a_repeat_changes_nothing_and_says_so(jri: Provider) -> None:
 
 
 def test_bad_rows_are_told_with_their_line_and_good_ones_taken(jri: Provider) -> None:
-    tomorrow = TODAY + timedelta(days=1)
+    tomorrow = find_today(ZONE) + timedelta(days=1)
     told = take(
         jri,
         f"ann@example.org,JRI-WORK,{DAY}\n"
@@ -176,7 +176,7 @@ def test_a_step_that_was_reopened_needs_a_newer_completion(jri: Provider) -> Non
 
     (finding,) = take(jri, row)
     assert finding == (2, "refused", "dated before this attempt")
-    told = take(jri, f"ann@example.org,JRI-WORK,{TODAY}\n")
+    told = take(jri, f"ann@example.org,JRI-WORK,{find_today(ZONE)}\n")
     assert told.report == ResultsReport(completed=1)
     assert describe("ann")[0] == ("JRI-WORK", "completed")
 

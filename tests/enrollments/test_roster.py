@@ -18,6 +18,7 @@ from handrail.organizations.models import Organization
 from handrail.people.models import Learner, Profile
 from handrail.programs.catalog import import_catalog
 from handrail.programs.catalog_file import read_catalog
+from tests.clocks import find_today
 from tests.command_line import handrail
 from tests.databases import Database
 from tests.enrollments.rosters import EXAMPLES, HEADER, ROSTER, describe, make_northside, take
@@ -110,7 +111,7 @@ def test_the_address_is_kept_as_entered_beside_the_one_compared(northside: Organ
 
 
 def test_everybody_is_approved_and_starts_when_the_day_has_come(northside: Organization) -> None:
-    today = datetime.now(ZoneInfo(northside.time_zone)).date()
+    today = find_today(ZoneInfo(northside.time_zone))
     later = today + timedelta(days=3)
     people = f"Ann,Early,ann@example.org,esthetics,WIOA,{today},,\nBo,Late,bo@example.org,esthetics,JRI,{later},,\n"
 
@@ -167,7 +168,7 @@ def test_a_dry_run_of_several_batches_says_the_same(
 
 
 def test_without_a_date_everybody_starts_today(northside: Organization) -> None:
-    today = datetime.now(ZoneInfo(northside.time_zone)).date()
+    today = find_today(ZoneInfo(northside.time_zone))
     columns = "email,program,funding_source,last_name,first_name\n"
 
     take(northside, f"{columns}ann@example.org,esthetics,WIOA,Lee,Ann\n")
@@ -177,7 +178,7 @@ def test_without_a_date_everybody_starts_today(northside: Organization) -> None:
 
 
 def test_for_a_demonstration_all_start_now(northside: Organization) -> None:
-    today = datetime.now(ZoneInfo(northside.time_zone)).date()
+    today = find_today(ZoneInfo(northside.time_zone))
 
     told = take(northside, ROSTER, now=True)
 
