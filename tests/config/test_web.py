@@ -101,6 +101,40 @@ def test_the_process_has_the_passwords_of_web_and_ingress_only(web: Web) -> None
         assert any(password in line for line in seen) == (role.value in ("web", "ingress"))
 
 
+TRY_TO_SIGN_IN = """
+import os, sys, psycopg
+words = [value for name, value in os.environ.items() if "PASSWORD" in name]
+for user in sys.argv[1:]:
+    for password in (*words, "", user, "postgres"):
+        try:
+            psycopg.connect(os.environ["HANDRAIL_DATABASE_URL"], user=user, password=password).close()
+        except psycopg.OperationalError as refused:
+            assert "password authentication failed" in str(refused) or "no password" in str(refused), refused
+        else:
+            print(user)
+"""
+
+
+def test_from_inside_the_web_process_nobody_else_can_sign_in(web: Web) -> None:
+    """With all that the process has: account, environment, and each password found in it."""
+    lines = Path(f"/proc/{web.process.pid}/environ").read_text().split("\0")
+    environment = dict(line.split("=", 1) for line in lines if line)
+    with psycopg.connect(web.server.dsn("superuser")) as admin:
+        logins = admin.execute("select rolname from pg_roles where rolcanlogin").fetchall()
+        superusers = admin.execute("select rolname from pg_roles where rolsuper").fetchall()
+    users = [user for (user,) in [*logins, ("handrail_machine",), ("root",)]]
+    assert {user for (user,) in superusers} | {"handrail_owner", "handrail_worker"} <= set(users)
+
+    tried = subprocess.run(
+        [sys.executable, "-c", TRY_TO_SIGN_IN, *users],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert sorted(tried.stdout.split()) == ["handrail_ingress", "handrail_web"]
+
+
 def test_health_and_readiness(web: Web) -> None:
     assert web.ask("/healthz")[::2] == (200, b'{"process": "ok"}')
     assert web.ready() == (200, {"database": "ok", "migrations": "ok", "roles": "ok"})
