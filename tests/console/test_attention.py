@@ -415,7 +415,7 @@ def open_item(school: School, kind: str, subject: UUID, **more: Any) -> UUID:
 
 @pytest.mark.parametrize(
     "kind",
-    ["partner_not_told", "late_requirement", "provider", "reconciliation", "webhook_refused"],
+    ["partner_not_told", "late_requirement", "reconciliation", "webhook_refused"],
 )
 def test_what_only_had_to_be_known(
     school: School, enrollment: Enrollment, bob: Client, kind: str
@@ -499,7 +499,7 @@ def test_the_count_stands_in_the_navigation(
         school.need_person(enrollment) if not counts[1:] else None
     school.world.admin.execute(
         "insert into attention_items (organization_id, kind, subject_id, cause) "
-        "select %s, 'provider', uuidv7(), 'x' from generate_series(1, 200)",
+        "select %s, 'webhook_refused', uuidv7(), 'x' from generate_series(1, 200)",
         [school.organization.id],
     )
     counts.append([e.text for e in read(bob, "/admin/people").all("span", class_="hr-nav__count")])
@@ -510,7 +510,7 @@ def test_the_count_stands_in_the_navigation(
 def test_a_long_list_is_leafed_through(school: School, bob: Client) -> None:
     school.world.admin.execute(
         "insert into attention_items (organization_id, kind, subject_id, cause, opened_at) "
-        "select %s, 'provider', uuidv7(), 'Case ' || n, now() - n * interval '1 hour' "
+        "select %s, 'webhook_refused', uuidv7(), 'Case ' || n, now() - n * interval '1 hour' "
         "from generate_series(1, 30) as n",
         [school.organization.id],
     )

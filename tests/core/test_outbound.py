@@ -415,13 +415,24 @@ def test_a_name_that_changes_its_mind_is_checked_at_each_connection(
     assert partner.connections == 0
 
 
-def test_a_name_that_does_not_resolve_is_an_outage(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_name_that_does_not_exist_needs_a_person_and_one_not_found_now_waits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    answers = [
+        socket.gaierror(socket.EAI_NONAME, "Name or service not known"),
+        socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution"),
+    ]
+
     async def getaddrinfo(self: Any, host: str, port: int, **_: Any) -> list[Any]:
-        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        raise answers.pop(0)
 
     monkeypatch.setattr(asyncio.BaseEventLoop, "getaddrinfo", getaddrinfo)
     pool = OutboundPool()
-    error = fail(pool, pool.bind(provider="alice", base_url="https://partner.example.org"))
+    client = pool.bind(provider="alice", base_url="https://partner.example.org")
+    error = fail(pool, client)
+    assert isinstance(error, NeedsPerson)
+    assert (error.cause, error.words) == ("address", "there is no host named partner.example.org")
+    error = fail(pool, client)
     assert isinstance(error, RetryLater)
     assert error.outage
 

@@ -559,17 +559,17 @@ def test_credentials_that_cannot_be_read_hold_the_provider_not_its_learners(
     program = world.add_program([campus.add_course("milady")])
     good = settings.HANDRAIL_SECRET_KEYS
     settings.HANDRAIL_SECRET_KEYS = (("other", bytes(32)),)
+    forget_configuration(world)
     with run_worker_here("provisioning"):
         enrollments = [world.enroll(program) for _ in range(3)]
-        wait_until(world.list_attention)
-        time.sleep(0.5)
+        wait_until(lambda: count_awaiting(world) == 3)
     ((kind, words),) = world.list_attention()
-    assert (kind, "cannot be called" in words) == ("provider", True)
-    assert {(each["status"], each["attempts"]) for each in world.list_intents()} == {("failed", 0)}
+    assert kind == "provider_calls"
+    assert words.startswith("The partner cannot be called as it is configured: the secret key ")
+    assert campus.list_ledger("milady") == []
     settings.HANDRAIL_SECRET_KEYS = good
-    with world.database.connect("superuser") as superuser:
-        superuser.execute("update intents set next_attempt_at = now()")
     with run_worker_here("provisioning"):
+        assert world.value("select retry_provider_calls(id, '') from partner_lms_providers") == 3
         wait_until(lambda: all(is_active(world, each) for each in enrollments))
     assert world.list_attention() == []
 

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from handrail.core.crypto import Keyring
 from handrail.core.refusal import Refusal
 from handrail.core.worker import make_context
+from handrail.enrollments import reconciling
 from handrail.enrollments.reconciling import Reconciler, Tally
 from tests.provisioning.campus import Campus
 from tests.provisioning.world import World, run_worker_here, wait_until
@@ -40,6 +41,17 @@ def enroll_at_partner(campus: Campus, slug: str) -> tuple[UUID, str]:
         enrollment = world.enroll(program)
         wait_until(lambda: world.get_run(enrollment)["status"] == "active")
     return enrollment, world.get_run(enrollment)["external_enrollment_id"]
+
+
+def enroll_at_scripted(world: World, partner: ScriptedPartner) -> None:
+    """An enrollment whose one step is in progress at a partner that says what the test wants."""
+    provider = world.add_provider("milady", base_url=f"http://127.0.0.1:{partner.port}")
+    world.enroll(world.add_program([world.add_course(provider, "C")]))
+    with world.database.connect("superuser") as superuser:
+        superuser.execute(
+            "update partner_lms_enrollments set status = 'active', external_enrollment_id = 'E-1'"
+        )
+        superuser.execute("update intents set status = 'done'")
 
 
 def act(campus: Campus, slug: str, id: str, action: str, **fields: object) -> None:
@@ -161,16 +173,52 @@ def test_refused_credentials_are_one_entry_until_they_are_accepted(
     assert campus.world.list_attention() == []
 
 
+def test_a_partner_that_is_silent_for_an_hour_is_one_entry_until_it_answers(
+    world: World, partner: ScriptedPartner, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    enroll_at_scripted(world, partner)
+
+    async def go() -> None:
+        context = make_context(asyncio.Event())
+        reconciler = Reconciler(context, Keyring(settings.HANDRAIL_SECRET_KEYS))
+        found = []
+        for answer, seconds in (
+            (reply(500, {}), 3600.0),
+            (reply(500, {}), 0.0),
+            (reply(200, {"progressPercent": 40, "status": "in_progress"}), 0.0),
+        ):
+            monkeypatch.setattr(reconciling, "SILENT_SECONDS", seconds)
+            partner.answer(answer)
+            await reconciler.go_round()
+            found.append([words for _, words in world.list_attention()])
+        await reconciler.close()
+        await context.pool.close()
+        before = "The partner cannot be asked how far its learners are: no answer for over an hour"
+        assert [[each.startswith(before) for each in words] for words in found] == [[], [True], []]
+
+    asyncio.run(go())
+
+
+def test_a_provider_that_cannot_be_called_is_one_entry_too(
+    campus: Campus, settings: Settings
+) -> None:
+    enroll_at_partner(campus, "milady")
+    good = settings.HANDRAIL_SECRET_KEYS
+    settings.HANDRAIL_SECRET_KEYS = (("other", bytes(32)),)
+    for _ in range(2):
+        assert go_round(settings) == Tally()
+    ((kind, words),) = campus.world.list_attention()
+    assert kind == "reconciliation"
+    assert words.startswith("The partner cannot be asked how far its learners are: the secret key ")
+    settings.HANDRAIL_SECRET_KEYS = good
+    assert go_round(settings).asked == 1
+    assert campus.world.list_attention() == []
+
+
 def test_a_refusal_that_ends_with_a_full_stop_gets_no_second_one(
     world: World, partner: ScriptedPartner, settings: Settings
 ) -> None:
-    provider = world.add_provider("milady", base_url=f"http://127.0.0.1:{partner.port}")
-    world.enroll(world.add_program([world.add_course(provider, "C")]))
-    with world.database.connect("superuser") as superuser:
-        superuser.execute(
-            "update partner_lms_enrollments set status = 'active', external_enrollment_id = 'E-1'"
-        )
-        superuser.execute("update intents set status = 'done'")
+    enroll_at_scripted(world, partner)
     partner.answer(reply(401, {"message": "The key has expired."}))
     assert go_round(settings).unanswered == 1
     assert world.list_attention() == [

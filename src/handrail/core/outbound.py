@@ -9,6 +9,7 @@ a call (docs/decisions/0020; `python -m benchmarks.outbound`).
 
 import asyncio
 import json
+import socket
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -404,6 +405,9 @@ async def _connect(
     except TimeoutError:
         return RetryLater("no connection to the partner in time", outage=True)
     except OSError as error:
+        if isinstance(error, socket.gaierror) and error.errno == socket.EAI_NONAME:
+            # The name system's answer; without one it is EAI_AGAIN (RFC 3493, 6.1).
+            return NeedsPerson("address", f"there is no host named {origin.host}")
         return RetryLater(f"no connection to the partner: {error}", outage=True)
     except ValueError:  # no name, such as one with a part of more than 63 letters
         return NeedsPerson("address", "the host of the address is no name")

@@ -118,15 +118,27 @@ async def make_call(
         return call.end_unknown(f"an error in Handrail ({type(error).__name__})")
 
 
-def put_off(claimed: ClaimedCall, reason: str, *, seconds: float = 1.0) -> Result:
-    """The result of a claimed call that was not begun."""
+def put_off(claimed: ClaimedCall, reason: str) -> Result:
+    """The result of a claimed call that was not begun; it is tried again in a second."""
     return Result(
         intent_id=claimed.intent_id,
         fence=claimed.fence,
         result="failed",
         error=reason,
-        after_seconds=seconds,
+        after_seconds=1.0,
         counts=False,
+        uncertain=claimed.uncertain,
+    )
+
+
+def ask_for_configuration(claimed: ClaimedCall, problem: str) -> Result:
+    """The result of a call that was not begun, for nobody can call this provider as it is set up."""
+    return Result(
+        intent_id=claimed.intent_id,
+        fence=claimed.fence,
+        result="needs_person",
+        cause="configuration",
+        error=problem,
         uncertain=claimed.uncertain,
     )
 

@@ -26,6 +26,7 @@ from handrail.enrollments.calls import (
     ClaimedCall,
     LeaseLost,
     Result,
+    ask_for_configuration,
     give_up,
     make_call,
     put_off,
@@ -208,8 +209,7 @@ class Provisioner:
         for each in calls:
             provider = providers[each.provider_id]
             if isinstance(provider, Unusable):
-                # The whole provider waits for a person, not each of its learners.
-                self._end(each, put_off(each, str(provider), seconds=LONGEST_OUTAGE_WAIT))
+                self._end(each, ask_for_configuration(each, str(provider)))
                 continue
             self._taken[each.provider_id] += 1
             call = self._make(each, provider, lease_until=began + self._rhythm.lease)

@@ -38,6 +38,8 @@ from handrail.partners.providers import BoundProvider, ProviderCache, Unusable
 
 CALLS_AT_ONCE = 4
 """At one provider; the rest of its places are for enrolling."""
+SILENT_SECONDS = 3600.0
+"""A partner that has not answered for so long is shown to a person."""
 _LOCK = 4_727_111  # any number, the same in every worker
 _LEAD_AGAIN_SECONDS = 10.0
 _SHARE = 0.9  # of the interval, over which the questions are spread
@@ -112,6 +114,7 @@ class Reconciler:
         self.connection = ServiceConnection(context.dsn, name="reconciliation")
         self.providers = ProviderCache(self.connection, pool=context.pool, keyring=keyring)
         self.well: set[str] = set()  # providers that answered last time
+        self.silent_since: dict[str, float] = {}  # by provider, in the loop's time
 
     async def close(self) -> None:
         """Let another worker go on."""
@@ -145,7 +148,9 @@ class Reconciler:
         try:
             async with asyncio.TaskGroup() as walks:
                 for provider_id, provider in found.items():
-                    if not isinstance(provider, Unusable):
+                    if isinstance(provider, Unusable):
+                        await this.tell_unusable(provider_id, str(provider))
+                    else:
                         own = [each for each in stages if each.provider_id == provider_id]
                         walks.create_task(this.walk(provider, own))
                 walks.create_task(this.look_for_certificates(slug))
@@ -227,20 +232,29 @@ class _Round:
         except (RetryLater, OutcomeUnknown, Unintelligible) as error:
             self.tally.unanswered += 1
             logger.info("%s was not compared: %s", provider.config.slug, error)
+            now = asyncio.get_running_loop().time()
+            if now - self._all.silent_since.setdefault(provider_id, now) >= SILENT_SECONDS:
+                await self.tell_unusable(provider_id, f"no answer for over an hour, now: {error}")
             return None
         except NeedsPerson as error:
             self.tally.unanswered += 1
+            self._all.silent_since.pop(provider_id, None)
             logger.warning("%s was not compared: %s", provider.config.slug, error)
             if error.cause in _PROVIDER_CAUSES:
-                self._all.well.discard(provider_id)
-                reason = error.words.rstrip(".")  # the partner's words, which may end with one
-                words = f"The partner cannot be asked how far its learners are: {reason}."
-                await self._tell(_ATTEND, words, provider_id)
+                await self.tell_unusable(provider_id, error.words)
             return None
+        self._all.silent_since.pop(provider_id, None)
         if provider_id not in self._all.well:
             self._all.well.add(provider_id)
             await self._tell(_MENDED, provider_id)
         return answer
+
+    async def tell_unusable(self, provider_id: str, problem: str) -> None:
+        """Put a provider that cannot be asked on the attention list."""
+        self._all.well.discard(provider_id)
+        reason = problem.rstrip(".")  # the partner's words, which may end with one
+        words = f"The partner cannot be asked how far its learners are: {reason}."
+        await self._tell(_ATTEND, words, provider_id)
 
     async def _tell(self, statement: str, *parameters: object) -> None:
         if not self._dry_run:

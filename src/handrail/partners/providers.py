@@ -16,11 +16,6 @@ _LOAD = """
 select id::text, slug, adapter, base_url, credentials, settings, xmin::text
 from partner_lms_providers where id = any (%b::text[]::uuid[])
 """
-_ATTEND = """
-select open_attention(organization_id, 'provider', id, %b, '{}', null, id)
-from partner_lms_providers where id = %b::uuid
-"""
-_MENDED = "select close_attention('provider', %b::uuid, 'the partner can be called again')"
 _VERSIONS = """
 select id::text, xmin::text from partner_lms_providers where id = any (%b::text[]::uuid[])
 """
@@ -103,7 +98,7 @@ class ProviderCache:
         self._bound: dict[str, BoundProvider | Unusable] = {}
 
     async def get(self, provider_ids: Collection[str]) -> Mapping[str, BoundProvider | Unusable]:
-        """These providers; one that cannot be called is on the attention list.
+        """These providers, each as it can be called or with what is wrong.
 
         Raises:
             DatabaseAway: try again later.
@@ -135,11 +130,6 @@ class ProviderCache:
         for row in await self._connection.fetch(_LOAD, (provider_ids,)):
             found[row[0]] = self._bind(_Row._make(row))
         self._bound.update(found)
-        for each, bound in found.items():
-            if isinstance(bound, Unusable):
-                await self._connection.fetch(_ATTEND, (str(bound), each))
-            else:
-                await self._connection.fetch(_MENDED, (each,))
         return found
 
     def _bind(self, row: _Row) -> BoundProvider | Unusable:
@@ -153,5 +143,5 @@ class ProviderCache:
             )
             adapter = get_adapter(row.adapter)
         except (CannotDecrypt, UnknownAdapter) as error:
-            return Unusable(f"This partner cannot be called: {error}.")
+            return Unusable(str(error))
         return BoundProvider(config, adapter, bind_provider(config, self._pool), row.version)
