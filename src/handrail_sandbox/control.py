@@ -18,6 +18,7 @@ from handrail_sandbox.delivery import switch_on
 from handrail_sandbox.events import is_switched_off
 from handrail_sandbox.faults import MISBEHAVIORS, WEBHOOK_FAULTS, is_by_chance
 from handrail_sandbox.journal import LISTS, list_items
+from handrail_sandbox.reading import may_read, switch_reading
 from handrail_sandbox.runtime import Runtime
 from handrail_sandbox.store import get_setting, set_setting
 from handrail_sandbox.world import Refusal, World
@@ -47,6 +48,7 @@ class Control:
             ("POST", "faults", self.order_faults),
             ("DELETE", "faults", self.drop_faults),
             ("POST", "{partner}/webhooks/on", self.switch_webhooks_on),
+            ("POST", "{partner}/reading/{value:on|off}", self.switch_reading),
         ):
             router.add_route(method, f"/control/{path}", self._guard(handler))
 
@@ -124,6 +126,11 @@ class Control:
         slug = self._get_partner(request).platform.slug
         return {"sent_again": await self.store.run(partial(switch_on, slug=slug, now=time.time()))}
 
+    async def switch_reading(self, request: web.Request) -> dict[str, Any]:
+        slug, value = self._get_partner(request).platform.slug, request.match_info["value"]
+        await self.store.run(partial(switch_reading, slug=slug, value=value))
+        return await self.show_status(request)
+
     def _get_partner(self, request: web.Request) -> Partner:
         slug = request.match_info["partner"]
         if slug not in self.world.config.partners:
@@ -142,6 +149,7 @@ def _count(db: sqlite3.Connection, world: World) -> dict[str, Any]:
             name: get_setting(db, f"paused_{name}") == "yes" for name in ("study", "webhooks")
         },
         "webhooks_off": [slug for slug in senders if is_switched_off(db, slug)],
+        "reading_off": [slug for slug in slugs if not may_read(db, slug)],
         "faults_by_chance": is_by_chance(db, world),
         "ordered_faults": _count_rows(db, "ordered_faults", "remaining > 0", None),
     }

@@ -23,7 +23,7 @@ from handrail_sandbox.parts import (
     show_time,
 )
 from handrail_sandbox.people import People, find_people
-from handrail_sandbox.reading import find_certificate
+from handrail_sandbox.reading import find_certificate, may_read, switch_reading
 from handrail_sandbox.runtime import Runtime
 from handrail_sandbox.shapes import get_course, get_percent
 from handrail_sandbox.world import Refusal
@@ -48,6 +48,7 @@ class OfficePages:
 
     def add_routes(self, router: web.UrlDispatcher) -> None:
         router.add_get(f"{self.root}/", self.show_people)
+        router.add_post(f"{self.root}/reading", self.allow_reading)
         router.add_get(f"{self.root}/enrollments/{{id}}", self.show_enrollment)
         router.add_post(f"{self.root}/enrollments/{{id}}", self.change_enrollment)
 
@@ -61,15 +62,22 @@ class OfficePages:
             before=int(before) if before.isascii() and before.isdigit() else None,
         )
         people = await self.runtime.store.run(find)
+        reads = await self.runtime.store.run(partial(may_read, slug=self.partner.platform.slug))
         return respond_page(
             "People",
             self._show_working(),
+            None if reads else self._offer_reading(),
             _show_search(words),
             self._list_people(people) or tag("p", "Nobody is here."),
             self._link_older(people, words),
             tag("p", link("All partners", "/")),
             site=self.site,
         )
+
+    async def allow_reading(self, request: web.Request) -> web.Response:
+        slug = self.partner.platform.slug
+        await self.runtime.store.run(partial(switch_reading, slug=slug, value="on"))
+        raise web.HTTPSeeOther(f"{self.root}/")
 
     async def show_enrollment(self, request: web.Request) -> web.Response:
         done = DONE_WORDS.get(request.query.get("done", ""))
@@ -122,6 +130,15 @@ class OfficePages:
         if not count:
             return None
         return notice(f"Requests still being worked on: {count}. Look again in a moment.")
+
+    def _offer_reading(self) -> Markup:
+        return tag(
+            "form",
+            notice("The school's key may not read progress or certificates.", is_error=True),
+            button("Let the school's key read"),
+            method="post",
+            action=f"{self.root}/reading",
+        )
 
     def _list_people(self, people: People) -> Child:
         items = [

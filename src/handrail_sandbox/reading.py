@@ -9,24 +9,42 @@ from handrail_sandbox.clock import to_iso
 from handrail_sandbox.enrolling import name_enrollment
 from handrail_sandbox.people import load_account
 from handrail_sandbox.shapes import shape_certificate, shape_progress
+from handrail_sandbox.store import get_setting, set_setting
 from handrail_sandbox.validation import take_return_url, take_text
 from handrail_sandbox.world import Answer, Asked, Refusal, World
 
 
 def read_progress(db: sqlite3.Connection, world: World, asked: Asked) -> Answer:
-    """Return the progress in the platform's fields; Refusal 404."""
+    """Return the progress in the platform's fields; Refusal 403 or 404."""
+    _check_right(db, asked)
     row = load_enrollment(db, asked.partner, asked.target)
     return Answer(200, shape_progress(world, asked.partner, row), "found", **name_enrollment(row))
 
 
 def read_certificate(db: sqlite3.Connection, world: World, asked: Asked) -> Answer:
-    """Return the certificate that stands; Refusal 404 while there is none."""
+    """Return the certificate that stands; Refusal 403, or 404 while there is none."""
+    _check_right(db, asked)
     row = load_enrollment(db, asked.partner, asked.target)
     certificate = find_certificate(db, row["id"])
     if certificate is None:
         raise Refusal(404, "no_certificate", "No certificate has been issued.")
     body = shape_certificate(world, asked.partner, certificate)
     return Answer(200, body, "found", **name_enrollment(row))
+
+
+def may_read(db: sqlite3.Connection, slug: str) -> bool:
+    """Whether the school's key may read progress and certificates at this partner."""
+    return get_setting(db, f"reading:{slug}", "on") == "on"
+
+
+def switch_reading(db: sqlite3.Connection, slug: str, *, value: str) -> None:
+    """Give this right to the school's key ("on"), or take it away ("off")."""
+    set_setting(db, f"reading:{slug}", value)
+
+
+def _check_right(db: sqlite3.Connection, asked: Asked) -> None:
+    if not may_read(db, asked.partner.platform.slug):
+        raise Refusal(403, "forbidden", "This key may not read progress or certificates.")
 
 
 def launch(db: sqlite3.Connection, world: World, asked: Asked) -> Answer:

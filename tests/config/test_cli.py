@@ -200,6 +200,8 @@ def test_run_starts_everything_and_stops_it(running: Running) -> None:
     assert f"http://localhost:{running.port}" in running.output()
     assert running.status("/readyz") == 200
     assert {"postgres", "web"} <= set(running.pids())
+    # What goes wrong in the example's past is part of it and alarms nobody here.
+    assert not re.search(r"^(WARNING|ERROR)", running.output(), re.MULTILINE)
 
     assert running.stop() == 0
     assert list_users_of(running.folder) == []

@@ -204,6 +204,28 @@ def test_what_is_not_possible_is_said_on_the_page(sandbox: Sandbox) -> None:
     assert page.text.endswith("There is no enrollment CSF-E-1. People")
 
 
+def test_the_office_takes_and_gives_the_right_to_read(start: Start) -> None:
+    sandbox = start(make_config({}))
+    id = get_enrollment(sandbox, "nrf")
+    assert open_page(sandbox, "/nrf/").roles == {}
+    assert sandbox.control("POST", "nrf/reading/off")["reading_off"] == ["nrf"]
+    path = f"{CONTRACTS['nrf'].enrollment_path}/{id}"
+    for each in (path + CONTRACTS["nrf"].progress_path, f"{path}/certificate"):
+        refused = sandbox.ask("nrf", "GET", each)
+        assert (refused.status, refused.json["message"]) == (
+            403,
+            "This key may not read progress or certificates.",
+        )
+    get_enrollment(sandbox, "nrf")  # enrolling is another right
+    page = open_page(sandbox, "/nrf/")
+    assert page.roles == {"alert": "The school's key may not read progress or certificates."}
+
+    assert sandbox.send("POST", "/nrf/reading").status == 303
+    assert open_page(sandbox, "/nrf/").roles == {}
+    assert sandbox.ask("nrf", "GET", path + CONTRACTS["nrf"].progress_path).status == 200
+    assert sandbox.control("GET", "status")["reading_off"] == []
+
+
 def test_the_words_of_an_exam_and_of_a_screening(sandbox: Sandbox) -> None:
     exam = get_enrollment(sandbox, "certiport")
     assert "Take a practice test" in open_page(sandbox, f"/certiport/enrollments/{exam}").text

@@ -33,6 +33,7 @@ CAUSES = {
     *(
         ("provider_calls", None),
         ("completion_revoked", None),
+        ("reconciliation", None),
         ("late_requirement", None),
         ("partner_not_told", None),
     ),
@@ -393,6 +394,19 @@ def test_learners_sign_up_choose_and_are_heard_of(example: Example) -> None:
         """) == [("file", True)]
     # The visitor's student is left to the visitor.
     assert [who for who, chosen in example.rows(AT_THE_CHOICE) if chosen == 0] == [STUDENT]
+
+
+def test_the_worker_makes_the_certificates_and_one_name_has_letters_of_no_font(
+    example: Example,
+) -> None:
+    waiting = "select count(*) from credentials where pdf_status = 'pending'"
+    with example.run_process("worker"):
+        example.wait_for(lambda: example.rows(waiting) == [(0,)])
+    assert example.rows("""
+        select l.email_normalized, a.cause like 'The certificate''s fonts lack letters: %'
+        from attention_items a join credentials c on c.id = a.subject_id join learners l on l.id = c.learner_id
+        where a.kind = 'certificate' and a.resolved_at is null
+        """) == [("nila.kumar@example.org", True)]
 
 
 def test_a_start_that_was_broken_off_leaves_nothing(database: Database) -> None:

@@ -62,6 +62,17 @@ class Picker:
                 return fate, phase
         raise ChildFailed(f"The example has nobody at {course} to whom something could happen.")
 
+    def find_day_at(self, platform: str, *, within: int) -> date:
+        """A day in the last `within` days on which somebody is at a course of that partner.
+
+        Raises:
+            ChildFailed: there is none.
+        """
+        for _, phase in self._list(within, 2):
+            if phase.step.platform == platform:
+                return phase.begins + timedelta(days=1)
+        raise ChildFailed(f"The example has nobody at {platform} in the last {within} days.")
+
     def list_open(self, *, days: int) -> Iterator[tuple[Fate, Phase]]:
         """Those who are at a step for so many days now, as long as they are not taken."""
         for fate, phase in self._list(365, days):
@@ -89,6 +100,7 @@ class Incidents:
         self._past = past
         self._pick = picker.pick
         self._list_open = picker.list_open
+        self._find_day_at = picker.find_day_at
         self._today = picker.today
         self._secrets = secrets
 
@@ -105,6 +117,7 @@ class Incidents:
         self._refused_signature()
         self._unreadable_messages()
         self._key_refused()
+        self._reading_forbidden()
 
     def list_stalled(self) -> list[Fate]:
         """Some who stopped doing anything; they study no further by themselves either."""
@@ -224,6 +237,18 @@ class Incidents:
             self._wait_until_told("webhook_refused")
 
         self._past.incidents[day].append(refuse)
+
+    def _reading_forbidden(self) -> None:
+        """The partner's office took a right from our key: it cannot be asked about its learners."""
+        day = self._find_day_at("careersafe", within=40)
+        system = self._past.system
+
+        def forbid() -> None:
+            system.partners.forbid_reading("careersafe")
+            system.ask_partner("careersafe")
+            self._wait_until_told("reconciliation")
+
+        self._past.incidents[day].append(forbid)
 
     def _unreadable_messages(self) -> None:
         """A second message under a used id, and one that says what cannot be."""

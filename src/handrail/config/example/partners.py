@@ -43,6 +43,10 @@ class Partners:
         order = {"partner": platform, "on": on, "kind": kind, "times": 1}
         self._control("POST", "/control/faults", order)
 
+    def forbid_reading(self, platform: str) -> None:
+        """Let the school's key read no progress and no certificate there any more."""
+        self._control("POST", f"/control/{platform}/reading/off")
+
     def list_webhooks(self, platform: str, event: str) -> list[dict[str, Any]]:
         """The webhooks of this kind that the platform sent, the oldest first."""
         query = urlencode({"partner": platform, "event": event, "limit": 1000})

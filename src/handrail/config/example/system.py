@@ -7,13 +7,14 @@ timers, mail) wait for the real start.
 
 import asyncio
 import http.client
+import logging
 import signal
 import subprocess
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
-from typing import IO
+from typing import TextIO
 
 from django.conf import settings
 from django.db import connection
@@ -29,6 +30,7 @@ from handrail.core.crypto import Keyring
 from handrail.core.direct_connection import DirectConnection
 from handrail.core.worker import make_context
 from handrail.enrollments.provisioning import Provisioner, Rhythm
+from handrail.enrollments.reconciling import Reconciler
 from handrail.inbox.applier import Applier
 
 STOP_SECONDS = 15.0
@@ -51,6 +53,10 @@ class System:
         """Apply what arrives, until every call is made and every webhook applied."""
         wait_until(self._is_settled, "Rest in the example's past")
 
+    def ask_partner(self, slug: str) -> None:
+        """Ask a partner once how far its learners are, as the reconciler does round after round."""
+        asyncio.run(_ask_partner(slug))
+
     def _is_settled(self) -> bool:
         while self._applier.apply_due():
             pass
@@ -69,7 +75,10 @@ def run_system(
     specs = {each.name: each for each in list_processes(installation, local)}
     with ExitStack() as stack:
         # What goes wrong in the past is told in it, and not on the terminal.
-        log = stack.enter_context((local.folder / "example" / "making.log").open("wb"))
+        log = stack.enter_context(
+            (local.folder / "example" / "making.log").open("w", encoding="utf-8")
+        )
+        stack.enter_context(_log_into(log))
         stack.enter_context(_run_processes([specs["sandbox"], specs["web"]], log))
         wait_until(lambda: _answers(plan.address, "/"), "The sandbox's start")
         wait_until(lambda: _answers(plan.handrail, "/readyz"), "The web process's start")
@@ -85,8 +94,27 @@ def run_system(
         yield System(partners, applier)
 
 
+async def _ask_partner(slug: str) -> None:
+    context = make_context(asyncio.Event())
+    reconciler = Reconciler(context, Keyring(settings.HANDRAIL_SECRET_KEYS))
+    try:
+        await reconciler.go_round(slug=slug)
+    finally:
+        await reconciler.close()
+        await context.pool.close()
+
+
 @contextmanager
-def _run_processes(specs: Sequence[ProcessSpec], log: IO[bytes]) -> Iterator[None]:
+def _log_into(log: TextIO) -> Iterator[None]:
+    with ExitStack() as stack:
+        for handler in logging.getLogger().handlers:
+            if isinstance(handler, logging.StreamHandler) and handler.name == "stderr":
+                stack.callback(handler.setStream, handler.setStream(log))
+        yield
+
+
+@contextmanager
+def _run_processes(specs: Sequence[ProcessSpec], log: TextIO) -> Iterator[None]:
     processes = [
         subprocess.Popen(
             spec.arguments,
