@@ -18,6 +18,7 @@ from handrail.config.http_protocol import server_options
 
 MIB = 1024 * 1024
 TOO_LARGE = b"the body is larger than 1 MiB"
+LARGE = b"x" * (16 * MIB)  # more than two sockets hold
 
 
 class Application:
@@ -45,7 +46,7 @@ class Application:
             self.largest = max(self.largest, size)
             if not event.get("more_body"):
                 break
-        content = str(size).encode()
+        content = LARGE if scope["path"] == "/large" else str(size).encode()
         headers = [(b"content-length", str(len(content)).encode())]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": content})
@@ -286,3 +287,63 @@ def test_a_head_that_drips_is_not_waited_for(
                 connection.sendall(b"X-A: b\r\n")
                 time.sleep(0.05)
     assert time.monotonic() - began < 3
+
+
+@pytest.mark.parametrize("body", ["Content-Length: 28", "Transfer-Encoding: chunked"])
+@pytest.mark.parametrize("protocol", ["h2c", "websocket"])
+def test_a_body_is_not_taken_for_a_request_in_another_protocol(
+    address: tuple[str, int], application: Application, protocol: str, body: str
+) -> None:
+    """The parser would skip it, and read it as the next request."""
+    lines = ("Connection: Upgrade, HTTP2-Settings", f"Upgrade: {protocol}", body)
+    with socket.create_connection(address, timeout=20) as connection:
+        connection.sendall(head(*lines))
+        answer = read_all(connection)
+    assert status_of(answer) == 400
+    assert answer.endswith(b"Send this without Upgrade: only HTTP/1.1 is spoken here.")
+    assert application.calls == []
+
+
+def test_another_protocol_is_not_spoken_and_its_offer_does_no_harm(
+    address: tuple[str, int], application: Application
+) -> None:
+    for lines in ((), ("Content-Length: 0",)):
+        offer = ("Connection: Upgrade, close", "Upgrade: h2c", *lines)
+        assert status_of(exchange(address, head(*offer))) == 200
+    assert application.calls == ["/", "/"]
+
+
+def test_who_reads_no_answer_is_let_go(
+    address: tuple[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_protocol, "UNREAD_SECONDS", 0.3)
+    with socket.create_connection(address, timeout=20) as connection:
+        connection.sendall(head("Content-Length: 0", path="/large"))
+        time.sleep(1)
+        assert len(read_all(connection)) < len(LARGE)
+
+
+def test_who_reads_slowly_gets_the_whole_answer(
+    address: tuple[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_protocol, "UNREAD_SECONDS", 0.3)
+    size = 0
+    with socket.create_connection(address, timeout=20) as connection:
+        connection.sendall(head("Content-Length: 0", "Connection: close", path="/large"))
+        while part := connection.recv(256 * 1024):
+            size += len(part)
+            time.sleep(0.01)
+    assert size > len(LARGE)
+
+
+def test_one_connection_too_many_is_told_to_come_again(
+    address: tuple[str, int], application: Application, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_protocol, "CONNECTIONS", 3)
+    with contextlib.ExitStack() as stack:
+        for _ in range(2):
+            stack.enter_context(socket.create_connection(address))
+        answer = exchange(address, head("Content-Length: 0"))
+    assert status_of(answer) == 503
+    assert b"retry-after: 5" in answer
+    assert application.calls == []

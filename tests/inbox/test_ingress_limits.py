@@ -9,10 +9,11 @@ from contextlib import ExitStack
 import pytest
 
 from handrail.inbox.connection import RETRY_SECONDS
-from handrail.inbox.ingress import Limits
+from handrail.inbox.ingress import PREFIX, Limits
+from tests.databases import Database
 from tests.inbox.conftest import Serve
 from tests.inbox.server import Answer, DatabaseProxy, Server, read_raw_answer
-from tests.inbox.world import World, sign_hex
+from tests.inbox.world import SECRET, World, sign_hex
 
 BODY = b'{"event":"course.completed"}'
 MEBIBYTE = 1024 * 1024
@@ -78,6 +79,45 @@ def test_the_body_is_waited_for_only_so_long(world: World, serve: Serve) -> None
     assert answer[:2] == (408, "the message took too long to arrive")
     assert 0.2 < time.monotonic() - began < 3
     assert world.events("id") == []
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        b"content-length: 28\r\n\r\n",
+        b"content-length: 28\r\nexpect: 100-continue\r\n\r\n",
+        b"transfer-encoding: chunked\r\n\r\n",
+        b"transfer-encoding: chunked\r\n\r\n1c\r\n",
+    ],
+)
+def test_a_body_that_never_begins_is_waited_for_only_so_long(serve: Serve, more: bytes) -> None:
+    ingress = serve(Limits(body_seconds=0.3))
+    with ingress.open() as connection:
+        connection.sendall(make_head(BODY) + more)
+        received = b""
+        while b" 408 " not in received:
+            received += (part := connection.recv(1000))
+            assert part, received
+
+
+@pytest.mark.parametrize("key", ["milady", "plain"])
+def test_a_sender_who_hangs_up_before_the_body_said_nothing(
+    world: World, database: Database, key: str
+) -> None:
+    world.make_endpoint("plain", scheme="shared-secret")
+    headers = sign_hex(BODY) if key == "milady" else {"x-webhook-secret": SECRET}
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    head = f"POST {PREFIX}{key} HTTP/1.1\r\nhost: x\r\n{lines}content-length: 28\r\n\r\n"
+    with Server(database.dsn("ingress")) as ingress:
+        assert ingress.post(key, BODY, headers).status == 202  # with its body it counts
+        with ingress.open() as connection:
+            connection.sendall(head.encode())
+            time.sleep(0.1)  # until the body is waited for
+        time.sleep(0.1)
+
+    # What is counted is written down when the ingress ends.
+    refused = world.admin.execute("select sum(refused_count) from webhook_endpoints").fetchone()
+    assert (world.events("body"), refused) == ([(BODY,)], (0,))
 
 
 def test_a_sender_who_hangs_up_in_the_middle_leaves_nothing(world: World, ingress: Server) -> None:

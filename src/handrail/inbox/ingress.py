@@ -172,12 +172,7 @@ class Ingress:
         for name, value in headers:
             if name == b"content-length" and value.isdigit() and int(value) > self._limits.body:
                 raise Refusal(TOO_BIG)
-        message = await receive()
-        body: bytes = message.get("body", b"")
-        if message.get("more_body", False):
-            body = await self._read_rest(body, receive)
-        elif len(body) > self._limits.body:
-            raise Refusal(TOO_BIG)
+        body = await self._read(receive)
         authentic = await self._check(key, endpoint, headers, body)
         return await self._keep(endpoint, authentic, body, find_content_type(headers))
 
@@ -191,13 +186,12 @@ class Ingress:
             raise Refusal(UNKNOWN_ENDPOINT)
         return endpoint
 
-    async def _read_rest(self, first: bytes, receive: Receive) -> bytes:
-        """Read on, with a deadline, and account for what is held."""
-        chunks = deque([first])
-        size = len(first)
+    async def _read(self, receive: Receive) -> bytes:
+        """Read the body, with a deadline, and account for what is held."""
+        chunks: deque[bytes] = deque()
+        size = 0
         try:
             async with asyncio.timeout(self._limits.body_seconds) as deadline:
-                self._arriving.grow(deadline, size)
                 try:
                     while True:
                         message = await receive()
