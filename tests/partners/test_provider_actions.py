@@ -73,9 +73,7 @@ def read_secrets(endpoint: Endpoint) -> Sequence[str | None]:
 
 
 def rotate(provider: Provider, secret: str, keep: timedelta = DAY) -> Endpoint:
-    endpoint = rotate_webhook_secret(provider, secret, keep=keep)
-    assert endpoint is not None
-    return endpoint
+    return rotate_webhook_secret(provider, secret, keep=keep)
 
 
 def test_credentials_are_merged_by_name_and_sealed(provider: Provider) -> None:
@@ -188,13 +186,22 @@ def test_a_new_secret_takes_the_refused_messages_off_the_list(provider: Provider
     assert refuse_and_tell(1) == 1
 
 
-def test_the_same_secret_again_changes_nothing(provider: Provider) -> None:
+def test_the_same_secret_again_ends_the_one_of_before_earlier_and_never_later(
+    provider: Provider,
+) -> None:
     rotate(provider, FIRST)
     endpoint = rotate(provider, SECOND)
 
-    assert rotate_webhook_secret(provider, SECOND, keep=timedelta()) is None
+    assert rotate(provider, SECOND, keep=2 * DAY) == endpoint
+    earlier = rotate(provider, SECOND, keep=DAY / 2)
+    assert read_secrets(earlier) == [SECOND, FIRST]
+    assert earlier.previous_ends_at is not None
+    assert abs(earlier.previous_ends_at - datetime.now(UTC) - DAY / 2) < timedelta(minutes=1)
 
-    assert read_secrets(endpoint) == [SECOND, FIRST]
+    ended = rotate(provider, SECOND, keep=timedelta())  # it leaked
+    assert read_secrets(ended) == [SECOND, None]
+    assert ended.previous_ends_at is None
+    assert rotate(provider, SECOND) == ended
 
 
 def test_a_secret_can_be_replaced_when_its_key_is_lost(

@@ -78,7 +78,7 @@ def test_rotation_says_until_when_the_secret_of_before_counts(database: Database
     assert endpoint is not None
     assert endpoint.previous_ends_at is not None
     until = f"{endpoint.previous_ends_at:%Y-%m-%d %H:%M} UTC"
-    assert said.lines[-1] == f"The webhook secret of before stays valid until {until}."
+    assert said.lines[-1] == f"               the secret of before counts until {until}"
 
 
 def test_a_refused_address_leaves_the_secrets_as_they_were(database: Database) -> None:

@@ -139,10 +139,11 @@ def configure_provider(
     return provider
 
 
-def rotate_webhook_secret(provider: Provider, secret: str, *, keep: timedelta) -> Endpoint | None:
+def rotate_webhook_secret(provider: Provider, secret: str, *, keep: timedelta) -> Endpoint:
     """Set the secret that the provider signs with; the one of before counts for `keep` longer.
 
-    Returns the endpoint as it is now; None: it had this secret already, and nothing was changed.
+    With the present secret nothing changes, but that the one of before counts no longer than that.
+    Returns the endpoint as it is now.
 
     Raises:
         SecretRefused: the endpoint's scheme cannot use it.
@@ -153,9 +154,8 @@ def rotate_webhook_secret(provider: Provider, secret: str, *, keep: timedelta) -
         if endpoint is None:
             raise ProviderRefused(f"The provider {provider.slug} has no endpoint for webhooks.")
         ends_at = datetime.now(UTC) + keep if keep else None
-        if not set_webhook_secret(endpoint, secret, previous_ends_at=ends_at):
-            return None
-        return find_endpoint(provider)
+        set_webhook_secret(endpoint, secret, previous_ends_at=ends_at)
+        return find_endpoint(provider) or endpoint
 
 
 def copy_offers(provider: Provider, offers: Offers) -> None:

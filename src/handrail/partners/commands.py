@@ -53,18 +53,14 @@ def configure(
     provider = find_provider(slug, organization_slug=organization)
     given = _take_secrets(asked=not any((base_url, link_url, mode)))
     webhook_secret = given.pop(WEBHOOK_SECRET, "")
-    rotated = None
     with transaction.atomic():
         if webhook_secret:
-            rotated = rotate_webhook_secret(provider, webhook_secret, keep=keep)
+            rotate_webhook_secret(provider, webhook_secret, keep=keep)
         provider = configure_provider(
             provider.id, base_url=base_url, link_url=link_url, mode=mode, credentials=given or None
         )
     for line in describe_provider(provider):
         typer.echo(line)
-    if rotated is not None and rotated.previous_ends_at:
-        until = f"{rotated.previous_ends_at:%Y-%m-%d %H:%M} UTC"
-        typer.echo(f"The webhook secret of before stays valid until {until}.")
 
 
 def list_all(*, organization: Organization = "") -> None:
@@ -112,6 +108,9 @@ def describe_provider(provider: "Provider") -> Iterable[str]:
     else:
         has = "secret set" if endpoint.has_secret else "no secret yet"
         yield f"  webhooks     {endpoint.url} ({endpoint.scheme}, {has})"
+        if endpoint.previous_ends_at is not None:
+            until = f"{endpoint.previous_ends_at:%Y-%m-%d %H:%M} UTC"
+            yield f"               the secret of before counts until {until}"
 
 
 def read_duration(text: str) -> timedelta:

@@ -47,6 +47,13 @@ select id, key, scheme, secret is not null,
 from webhook_endpoints where organization_id = %s and provider_id = %s and archived_at is null
 order by created_at limit 1
 """
+_END_PREVIOUS = """
+update webhook_endpoints
+set previous_secret = case when %(end)s::timestamptz is not null then previous_secret end,
+    previous_secret_ends_at = case when %(end)s::timestamptz is not null
+                                   then least(previous_secret_ends_at, %(end)s) end
+where id = %(id)s and previous_secret is not null
+"""
 _ADD = """
 insert into webhook_endpoints (key, kind, scheme, organization_id, provider_id)
 values (%s, 'partner', %s, %s, %s)
@@ -91,10 +98,11 @@ def save_endpoint(provider: Provider, *, organization_slug: str, scheme: str | N
 
 def set_webhook_secret(
     endpoint: Endpoint, secret: str, *, previous_ends_at: datetime | None
-) -> bool:
-    """Set the secret that the partner signs with; return False when it is the present one.
+) -> None:
+    """Set the secret that the partner signs with.
 
-    The one of before stays valid until `previous_ends_at`; None: it ends now.
+    The one of before stays valid until `previous_ends_at`; None: it ends now. When `secret` is the
+    present one, the one of before may end earlier by this, and not later.
 
     Raises:
         SecretRefused: the scheme cannot use it.
@@ -110,7 +118,8 @@ def set_webhook_secret(
         (sealed,) = cursor.fetchone() or (None,)
         before = _open_secret(keyring, endpoint.id, sealed)
         if before and hmac.compare_digest(before, secret.encode()):
-            return False
+            cursor.execute(_END_PREVIOUS, {"id": endpoint.id, "end": previous_ends_at})
+            return
         keep = bool(before) and previous_ends_at is not None
         cursor.execute(
             "update webhook_endpoints"
@@ -129,7 +138,6 @@ def set_webhook_secret(
         cursor.execute(
             "select close_attention('webhook_refused', %s, 'the secret was changed')", [endpoint.id]
         )
-    return True
 
 
 def _open_secret(keyring: Keyring, endpoint_id: UUID, sealed: bytes | None) -> bytes:
