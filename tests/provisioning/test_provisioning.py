@@ -241,6 +241,23 @@ def test_a_wait_of_hours_is_obeyed(world: World, partner: ScriptedPartner) -> No
     assert 20000 <= waits <= 20001
 
 
+def test_who_asks_for_a_wait_of_nothing_is_left_alone_longer_each_time(
+    world: World, partner: ScriptedPartner, settings: Settings
+) -> None:
+    settings.HANDRAIL_RETRY_MAX_SECONDS = 60.0
+    partner.answer(*[reply(429, {"message": "slow down"}, Retry_After="0")] * 100)
+    provider = world.add_provider("nrf", base_url=f"http://127.0.0.1:{partner.port}")
+    with run_worker_here("provisioning"):
+        world.enroll(world.add_program([world.add_course(provider, "C")]))
+        wait_until(lambda: len(partner.requests) > 3)
+    (intent,) = world.list_intents()
+    wait = _seconds(intent["next_attempt_at"]) - _seconds(intent["updated_at"])
+    calls = intent["calls"]
+    assert calls >= 4
+    assert wait >= settings.HANDRAIL_RETRY_BASE_SECONDS * 2 ** (calls - 2) * 0.5
+    assert intent["attempts"] == 0
+
+
 def _seconds(text: str) -> float:
     return datetime.fromisoformat(text).timestamp()
 

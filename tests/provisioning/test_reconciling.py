@@ -15,7 +15,7 @@ from handrail.enrollments import reconciling
 from handrail.enrollments.reconciling import Reconciler, Tally
 from tests.provisioning.campus import Campus
 from tests.provisioning.world import World, run_worker_here, wait_until
-from tests.scripted_partner import ScriptedPartner, reply
+from tests.scripted_partner import HANG, ScriptedPartner, reply, run_scripted_partner
 
 
 def go_round(
@@ -43,9 +43,10 @@ def enroll_at_partner(campus: Campus, slug: str) -> tuple[UUID, str]:
     return enrollment, world.get_run(enrollment)["external_enrollment_id"]
 
 
-def enroll_at_scripted(world: World, partner: ScriptedPartner) -> None:
+def enroll_at_scripted(world: World, partner: ScriptedPartner, *, slug: str = "") -> None:
     """An enrollment whose one step is in progress at a partner that says what the test wants."""
-    provider = world.add_provider("milady", base_url=f"http://127.0.0.1:{partner.port}")
+    address = f"http://127.0.0.1:{partner.port}"
+    provider = world.add_provider("milady", base_url=address, slug=slug)
     world.enroll(world.add_program([world.add_course(provider, "C")]))
     with world.database.connect("superuser") as superuser:
         superuser.execute(
@@ -173,8 +174,21 @@ def test_refused_credentials_are_one_entry_until_they_are_accepted(
     assert campus.world.list_attention() == []
 
 
-def test_a_partner_that_is_silent_for_an_hour_is_one_entry_until_it_answers(
-    world: World, partner: ScriptedPartner, settings: Settings, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "answer",
+    [
+        reply(500, {}),
+        reply(200, {"progressPercent": "40", "status": "in_progress"}),
+        reply(410, {"message": "Gone."}),
+    ],
+    ids=["nothing", "nonsense", "refusal"],
+)
+def test_an_hour_without_a_usable_answer_is_one_entry_until_there_is_one(
+    world: World,
+    partner: ScriptedPartner,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    answer: bytes,
 ) -> None:
     enroll_at_scripted(world, partner)
 
@@ -182,18 +196,18 @@ def test_a_partner_that_is_silent_for_an_hour_is_one_entry_until_it_answers(
         context = make_context(asyncio.Event())
         reconciler = Reconciler(context, Keyring(settings.HANDRAIL_SECRET_KEYS))
         found = []
-        for answer, seconds in (
-            (reply(500, {}), 3600.0),
-            (reply(500, {}), 0.0),
+        for answered, seconds in (
+            (answer, 3600.0),
+            (answer, 0.0),
             (reply(200, {"progressPercent": 40, "status": "in_progress"}), 0.0),
         ):
             monkeypatch.setattr(reconciling, "SILENT_SECONDS", seconds)
-            partner.answer(answer)
+            partner.answer(answered)
             await reconciler.go_round()
             found.append([words for _, words in world.list_attention()])
         await reconciler.close()
         await context.pool.close()
-        before = "The partner cannot be asked how far its learners are: no answer for over an hour"
+        before = "The partner cannot be asked how far its learners are: no usable answer for over an hour"
         assert [[each.startswith(before) for each in words] for words in found] == [[], [True], []]
 
     asyncio.run(go())
@@ -213,6 +227,26 @@ def test_a_provider_that_cannot_be_called_is_one_entry_too(
     settings.HANDRAIL_SECRET_KEYS = good
     assert go_round(settings).asked == 1
     assert campus.world.list_attention() == []
+
+
+def test_no_partner_waits_for_a_slow_one(world: World, settings: Settings) -> None:
+    settings.HANDRAIL_RECONCILE_SECONDS = 0.2
+
+    async def go(quick: ScriptedPartner) -> None:
+        context = make_context(asyncio.Event())
+        rounds = asyncio.create_task(reconciling.run_reconciling(context))
+        await asyncio.to_thread(wait_until, lambda: len(quick.requests) >= 4)
+        context.stop.set()
+        await rounds
+        await context.pool.close()
+
+    with run_scripted_partner() as slow, run_scripted_partner() as quick:
+        settings.HANDRAIL_ALLOWED_PRIVATE_HOSTS = frozenset({slow.host_port, quick.host_port})
+        slow.answer(HANG)
+        enroll_at_scripted(world, slow, slug="slow")
+        enroll_at_scripted(world, quick, slug="quick")
+        asyncio.run(asyncio.wait_for(go(quick), 15))
+        assert len(slow.requests) == 1
 
 
 def test_a_refusal_that_ends_with_a_full_stop_gets_no_second_one(

@@ -119,7 +119,7 @@ async def make_call(
 
 
 def put_off(claimed: ClaimedCall, reason: str) -> Result:
-    """The result of a claimed call that was not begun; it is tried again in a second."""
+    """The result of a claimed call that was not begun; it is tried again soon."""
     return Result(
         intent_id=claimed.intent_id,
         fence=claimed.fence,

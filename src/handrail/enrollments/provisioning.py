@@ -76,7 +76,7 @@ class Rhythm:
         return self.call_deadline + 2 * SWEEP_SECONDS + min(3.0, self.call_timeout)
 
     def back_off(self, attempt: int, *, longest: float) -> float:
-        """The wait after attempt 1, 2, ...: doubled each time, up to half of it left to chance."""
+        """The wait after attempt 0, 1, ...: doubled each time, up to half of it left to chance."""
         wait = min(self.retry_max, longest, self.retry_base * 2.0 ** min(attempt - 1, 30))
         return wait * random.uniform(0.5, 1.0)  # noqa: S311 - spreads calls, guards nothing
 
@@ -277,7 +277,10 @@ class Provisioner:
             result["counts"] = False  # not this call: nobody gets an answer there
         asked = result.get("after_seconds")
         if asked is not None:
-            result["after_seconds"] = asked + random.uniform(0, min(1.0, self._rhythm.retry_base))  # noqa: S311
+            asked += random.uniform(0, min(1.0, self._rhythm.retry_base))  # noqa: S311
+            # Who asks again and again for a wait of nothing is left alone longer each time too.
+            patience = self._rhythm.back_off(claimed.calls - 1, longest=LONGEST_OUTAGE_WAIT)
+            result["after_seconds"] = max(asked, patience)
         elif result.get("counts", True):
             result["after_seconds"] = self._rhythm.back_off(
                 claimed.attempts + 1, longest=self._rhythm.retry_max

@@ -2,22 +2,25 @@
 
 Webhooks get lost at the sender too. Once in each interval every step in progress at a provider
 with a progress read is looked at, spread over the interval; what differs from what we know enters
-the machine as an event with cause "reconciliation". One worker at a time does it.
+the machine as an event with cause "reconciliation". A provider too slow for that takes longer, and
+no other waits for it. One worker at a time does it.
 """
 
 import asyncio
 import json
 import logging
-from collections.abc import Awaitable, Sequence
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Coroutine, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import psycopg
 from django.conf import settings
 
 from handrail.core.crypto import Keyring
-from handrail.core.service_connection import DatabaseAway, ServiceConnection
+from handrail.core.service_connection import ServiceConnection
 from handrail.core.worker import WorkerContext
 from handrail.enrollments.progress_queries import (
     Run,
@@ -39,10 +42,11 @@ from handrail.partners.providers import BoundProvider, ProviderCache, Unusable
 CALLS_AT_ONCE = 4
 """At one provider; the rest of its places are for enrolling."""
 SILENT_SECONDS = 3600.0
-"""A partner that has not answered for so long is shown to a person."""
+"""A partner that has given no usable answer for so long is shown to a person."""
 _LOCK = 4_727_111  # any number, the same in every worker
 _LEAD_AGAIN_SECONDS = 10.0
 _SHARE = 0.9  # of the interval, over which the questions are spread
+_CERTIFICATES = "certificates"
 _PROVIDER_CAUSES = frozenset({"credentials", "address", "configuration", "redirect"})
 
 _LEAD = "select pg_try_advisory_lock(%b)"
@@ -96,15 +100,26 @@ async def _go_on(context: WorkerContext) -> None:
     loop = asyncio.get_running_loop()
     reconciler = Reconciler(context, Keyring(settings.HANDRAIL_SECRET_KEYS))
     try:
-        while True:
-            until = loop.time() + interval
-            if await reconciler.is_leading() and not await reconciler.is_held():
-                await reconciler.go_round(seconds=interval * _SHARE)
-            else:
-                until = loop.time() + min(interval, _LEAD_AGAIN_SECONDS)
-            await asyncio.sleep(max(0.1, until - loop.time()))
+        async with _walks_together() as walks:
+            while True:
+                until = loop.time() + interval
+                if await reconciler.is_leading() and not await reconciler.is_held():
+                    await reconciler.begin_round(walks, seconds=interval * _SHARE)
+                else:
+                    until = loop.time() + min(interval, _LEAD_AGAIN_SECONDS)
+                await asyncio.sleep(max(0.1, until - loop.time()))
     finally:
         await reconciler.close()
+
+
+@asynccontextmanager
+async def _walks_together() -> AsyncIterator[asyncio.TaskGroup]:
+    """A group of tasks that ends with all of them, or with the first that fails, by its exception."""
+    try:
+        async with asyncio.TaskGroup() as walks:
+            yield walks
+    except BaseExceptionGroup as errors:
+        raise _find_first(errors) from errors
 
 
 class Reconciler:
@@ -115,6 +130,7 @@ class Reconciler:
         self.providers = ProviderCache(self.connection, pool=context.pool, keyring=keyring)
         self.well: set[str] = set()  # providers that answered last time
         self.silent_since: dict[str, float] = {}  # by provider, in the loop's time
+        self._walking: set[str] = set()  # the providers that are being asked, and _CERTIFICATES
 
     async def close(self) -> None:
         """Let another worker go on."""
@@ -141,36 +157,43 @@ class Reconciler:
         Raises:
             DatabaseAway: try again later.
         """
+        async with _walks_together() as walks:
+            return await self.begin_round(walks, seconds=seconds, slug=slug, dry_run=dry_run)
+
+    async def begin_round(
+        self, walks: asyncio.TaskGroup, *, seconds: float, slug: str = "", dry_run: bool = False
+    ) -> Tally:
+        """The same in tasks of `walks`; what it found is complete when these have ended.
+
+        Who is still being asked since the round before is left out.
+        """
         await self.providers.refresh()
-        stages = [each for each in await list_stages(self.connection) if slug in ("", each.slug)]
-        found = await self.providers.get({each.provider_id for each in stages})
         this = _Round(self, seconds=seconds, dry_run=dry_run)
-        try:
-            async with asyncio.TaskGroup() as walks:
-                for provider_id, provider in found.items():
-                    if isinstance(provider, Unusable):
-                        await this.tell_unusable(provider_id, str(provider))
-                    else:
-                        own = [each for each in stages if each.provider_id == provider_id]
-                        walks.create_task(this.walk(provider, own))
-                walks.create_task(this.look_for_certificates(slug))
-        except* DatabaseAway as errors:
-            this.broken = _find_first(errors)
-        if this.broken is not None:
-            raise this.broken
+        stages: dict[str, list[Stage]] = defaultdict(list)
+        for each in await list_stages(self.connection):
+            if slug in ("", each.slug):
+                stages[each.provider_id].append(each)
+        for provider_id, own in stages.items():
+            if provider_id not in self._walking:
+                self._begin(walks, provider_id, this.walk(provider_id, own))
+        if _CERTIFICATES not in self._walking:
+            self._begin(walks, _CERTIFICATES, this.look_for_certificates(slug))
         return this.tally
+
+    def _begin(self, walks: asyncio.TaskGroup, name: str, walk: Coroutine[Any, Any, None]) -> None:
+        self._walking.add(name)
+        walks.create_task(walk).add_done_callback(lambda _: self._walking.discard(name))
 
 
 class _Round:
     def __init__(self, reconciler: Reconciler, *, seconds: float, dry_run: bool) -> None:
         self.tally = Tally()
-        self.broken: Exception | None = None
         self._all = reconciler
         self._connection = reconciler.connection
         self._seconds = seconds
         self._dry_run = dry_run
 
-    async def walk(self, provider: BoundProvider, stages: Sequence[Stage]) -> None:
+    async def walk(self, provider_id: str, stages: Sequence[Stage]) -> None:
         """Ask one provider about all its learners, one after the other in its rhythm."""
         gap = self._seconds / max(1, sum(each.learners for each in stages))
         places = asyncio.Semaphore(CALLS_AT_ONCE)
@@ -179,17 +202,29 @@ class _Round:
                 async for run in list_runs(self._connection, stage):
                     await asyncio.sleep(gap)
                     await places.acquire()
+                    provider = await self._find(provider_id)
+                    if isinstance(provider, Unusable):
+                        await self._tell_unusable(provider_id, str(provider))
+                        return
                     asking.create_task(self._ask(provider, run, places))
 
     async def look_for_certificates(self, slug: str) -> None:
         """Ask for the certificates of courses completed in the last days."""
+        silent: set[str] = set()  # for the others' sake asked no more this time
         async for completed in list_without_certificate(self._connection):
-            if slug not in ("", completed.slug):
+            provider_id = completed.provider_id
+            if slug not in ("", completed.slug) or provider_id in silent:
                 continue
-            found = await self._all.providers.get([completed.provider_id])
-            provider = found[completed.provider_id]
+            provider = await self._find(provider_id)
             if isinstance(provider, BoundProvider) and provider.adapter.offers.certificate:
+                before = self.tally.unanswered
                 await self._ask_for_certificate(provider, completed.run)
+                if self.tally.unanswered > before:
+                    silent.add(provider_id)
+
+    async def _find(self, provider_id: str) -> BoundProvider | Unusable:
+        """The provider as it is configured now."""
+        return (await self._all.providers.get([provider_id]))[provider_id]
 
     async def _ask(self, provider: BoundProvider, run: Run, places: asyncio.Semaphore) -> None:
         try:
@@ -229,19 +264,16 @@ class _Round:
         self.tally.asked += 1
         try:
             answer = await call
-        except (RetryLater, OutcomeUnknown, Unintelligible) as error:
+        except (RetryLater, OutcomeUnknown, Unintelligible, NeedsPerson) as error:
             self.tally.unanswered += 1
             logger.info("%s was not compared: %s", provider.config.slug, error)
             now = asyncio.get_running_loop().time()
-            if now - self._all.silent_since.setdefault(provider_id, now) >= SILENT_SECONDS:
-                await self.tell_unusable(provider_id, f"no answer for over an hour, now: {error}")
-            return None
-        except NeedsPerson as error:
-            self.tally.unanswered += 1
-            self._all.silent_since.pop(provider_id, None)
-            logger.warning("%s was not compared: %s", provider.config.slug, error)
-            if error.cause in _PROVIDER_CAUSES:
-                await self.tell_unusable(provider_id, error.words)
+            silent_since = self._all.silent_since.setdefault(provider_id, now)
+            if isinstance(error, NeedsPerson) and error.cause in _PROVIDER_CAUSES:
+                await self._tell_unusable(provider_id, error.words)
+            elif now - silent_since >= SILENT_SECONDS:
+                words = f"no usable answer for over an hour, now: {error}"
+                await self._tell_unusable(provider_id, words)
             return None
         self._all.silent_since.pop(provider_id, None)
         if provider_id not in self._all.well:
@@ -249,7 +281,7 @@ class _Round:
             await self._tell(_MENDED, provider_id)
         return answer
 
-    async def tell_unusable(self, provider_id: str, problem: str) -> None:
+    async def _tell_unusable(self, provider_id: str, problem: str) -> None:
         """Put a provider that cannot be asked on the attention list."""
         self._all.well.discard(provider_id)
         reason = problem.rstrip(".")  # the partner's words, which may end with one
@@ -289,10 +321,10 @@ class _Round:
         ]
 
 
-def _find_first(error: BaseException) -> Exception | None:
+def _find_first(error: BaseException) -> BaseException:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
-    return error if isinstance(error, Exception) else None
+    return error
 
 
 def _is_new(fact: PartnerFact, run: Run) -> bool:
