@@ -189,6 +189,24 @@ def test_refused_messages_are_warned_about(
 
 
 @pytest.mark.parametrize(
+    ("days", "advice"),
+    [
+        (0, "Compare the secret and the scheme here with those at the partner."),
+        (1, "Compare the clocks here and at the partner."),
+    ],
+)
+def test_what_to_compare_is_told_by_the_reason(
+    world: World, ingress: Server, days: int, advice: str
+) -> None:
+    world.make_endpoint()
+    at = datetime.now(UTC) - timedelta(days=days)
+    assert ingress.post("milady", BODY, sign(BODY, at=at, secret=OTHER_SECRET)).status == 401
+    wait_until(lambda: world.value("select refused_count from webhook_endpoints") == 1)
+    world.tell_attention_list()
+    assert world.value("select cause from attention_items").endswith(f". {advice}")
+
+
+@pytest.mark.parametrize(
     ("offset", "status"), [(-290, 202), (290, 202), (-310, 401), (310, 401), (3600, 401)]
 )
 def test_a_message_may_be_five_minutes_off_both_ways(

@@ -98,6 +98,7 @@ class TestCertiport(AdapterContract):
     slug = "certiport"
     course = "MOS-365"
     credentials = {"api_key": "cpt-key", "organization_id": "ORG-2"}
+    voucher = " (voucher v-1)"
     scheme = "hmac-sha256-hex"
 
     def vouchers(self, sandbox: Sandbox, account: str) -> list[str]:
@@ -162,6 +163,15 @@ class TestCertiport(AdapterContract):
             "examCode": self.course,
             "voucherId": used,
         }
+
+    def test_a_voucher_that_is_refused_is_named(
+        self, troubled: Desk, scripted: ScriptedPartner
+    ) -> None:
+        troubled.saved["voucher_id"] = "v-1"
+        scripted.answer(reply(422, {"message": "This voucher has expired."}))
+        with pytest.raises(NeedsPerson) as refused:
+            troubled.enroll("u-1", self.course)
+        assert refused.value.words == "422: This voucher has expired. (voucher v-1)"
 
     def test_a_voucher_look_up_that_fails_buys_nothing(
         self, troubled: Desk, scripted: ScriptedPartner

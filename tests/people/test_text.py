@@ -44,6 +44,11 @@ def test_cleaning_twice_is_cleaning_once(text: str) -> None:
     [
         ("a\0b", "holds a control character"),
         ("a\x1bb", "holds a control character"),
+        ("Ana \u202egnp", "holds a character that turns the direction of writing"),
+        ("\u2067Ana", "holds a character that turns the direction of writing"),
+        ("\u200d", "holds nothing that can be seen"),
+        ("-", ""),
+        ("", ""),
         ("x" * 201, "is longer than 200 characters"),
         ("x" * 200, ""),
     ],

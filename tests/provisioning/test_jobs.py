@@ -58,7 +58,8 @@ def test_a_name_that_no_font_can_show_is_told_and_the_credential_stands(world: W
     assert words.startswith("The certificate's fonts lack letters:")
     assert "grinning face" in words
     assert words.endswith(
-        "It is in the person's name: correct the name, and the certificate is issued anew."
+        "It is in the person's name, which may be right: agree with the person on how to write it in "
+        "letters that can be printed, and correct the name. The certificate is then issued anew."
     )
     assert world.value("select revoked_at is null from credentials") is True
 

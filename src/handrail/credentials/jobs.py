@@ -49,7 +49,10 @@ def make_certificate(credential_id: str) -> None:
 
 def _tell_way(credential: Credential, error: MissingGlyph) -> str:
     if any(each in credential.holder_name for each in error.characters):
-        return "It is in the person's name: correct the name, and the certificate is issued anew."
+        return (
+            "It is in the person's name, which may be right: agree with the person on how to write it in "
+            "letters that can be printed, and correct the name. The certificate is then issued anew."
+        )
     if any(each in credential.organization_name for each in error.characters):
         return "It is in the organization's name: correct that, then issue the certificate anew."
     return (

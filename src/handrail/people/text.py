@@ -9,6 +9,8 @@ from django.core.validators import validate_email
 LONGEST_TEXT = 200
 LONGEST_EMAIL = 254
 _SPACES = re.compile(r"\s+")
+# They turn the direction of what follows: a name could show as another (Unicode Annex 9, section 2).
+_TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
 def clean_text(text: str) -> str:
@@ -24,6 +26,10 @@ def find_text_problem(text: str, *, longest: int = LONGEST_TEXT) -> str:
     """Why a cleaned text cannot be stored; empty when it can."""
     if any(unicodedata.category(letter) in ("Cc", "Cs") for letter in text):
         return "holds a control character"
+    if not _TURNING.isdisjoint(text):
+        return "holds a character that turns the direction of writing"
+    if text and all(unicodedata.category(letter)[0] in "CZ" for letter in text):
+        return "holds nothing that can be seen"
     if len(text) > longest:
         return f"is longer than {longest} characters"
     return ""

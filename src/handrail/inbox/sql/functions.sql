@@ -112,7 +112,8 @@ create or replace function tell_about_webhooks() returns void language sql as $$
   select open_attention(
     organization_id, 'webhook_refused', id,
     'Messages that claim to come from this partner are refused: ' || last_refused_reason
-    || '. Compare the secret here with the one at the partner.',
+    || case when last_refused_reason like 'the message is dated %' then '. Compare the clocks here and at the partner.'
+            else '. Compare the secret and the scheme here with those at the partner.' end,
     jsonb_build_object('endpoint', key, 'refused', refused_count), null, provider_id)
   from told;
 $$;

@@ -8,6 +8,7 @@ from handrail.partners.adapters.origin.sheet import CertificateFields, Sheet
 from handrail.partners.protocol import (
     Adapter,
     EnrollmentFacts,
+    NeedsPerson,
     Offers,
     PartnerCall,
     PartnerFact,
@@ -48,7 +49,13 @@ class CertiportAdapter(OriginAdapter):
             await save({_SAVED_VOUCHER: voucher})
         body = self.describe_enrollment(account_id, course_code, call.provider)
         body["voucherId"] = voucher
-        return await self.post_enrollment(call, body)
+        try:
+            return await self.post_enrollment(call, body)
+        except NeedsPerson as error:
+            if error.cause != "refused":
+                raise
+            # Who asks the partner about it, or for a new one, has to name it.
+            raise NeedsPerson(error.cause, f"{error.words} (voucher {voucher})") from error
 
     async def _find_voucher(self, call: PartnerCall, account_id: str, exam: str) -> str:
         """A voucher that an earlier attempt bought without hearing so; "" when there is none."""
