@@ -136,17 +136,6 @@ def answer_calls(db: Connection) -> None:
     db.execute("update intents set status = 'done' where status = 'queued'")
 
 
-def list_open_runs(db: Connection, school: School, limit: int) -> list[tuple[int, str]]:
-    """Runs that a partner may report on: (number of the partner, the partner's id), in no order."""
-    numbers = {provider: number for number, provider in enumerate(school.providers, start=1)}
-    rows = db.execute(
-        "select provider_id, external_enrollment_id from partner_lms_enrollments where status = 'active' "
-        "and organization_id = %s order by random() limit %s",
-        [school.organization, limit],
-    )
-    return [(numbers[provider], external) for provider, external in rows]
-
-
 def _make_partner(db: Connection, organization: UUID, number: int, keyring: Keyring) -> None:
     provider = _insert(
         db,

@@ -6,7 +6,7 @@ learns. Made with `World` in a committed database; everybody signs in with `PASS
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -160,8 +160,3 @@ class Barbering:
     office: Course
     retail: Course
     screening: Course
-
-
-def at_noon(moment: datetime) -> datetime:
-    """The same day at noon, where a test is about days."""
-    return moment.replace(hour=12, minute=0, second=0, microsecond=0)

@@ -218,6 +218,9 @@ class Browser:
 
         It scrolls sideways, the policy refused something, or a finger does not hit something.
         """
+        self.wait_for(
+            lambda: self.driver.execute_script("return document.readyState") == "complete"
+        )
         # window.innerWidth would not do: on a phone it grows with what does not fit.
         wide = self.driver.execute_script("return document.documentElement.scrollWidth")
         entries = [str(entry["message"]) for entry in self.driver.get_log("browser")]  # type: ignore[no-untyped-call]

@@ -5,8 +5,8 @@ A sealed value is `b"<key id>:" + nonce (12 bytes) + ciphertext and tag` (AES-25
 copied to another row, column or table does not open there.
 
 Rotation without downtime: put the new key in front of HANDRAIL_SECRET_KEYS and restart (old
-values still open, new ones use the new key), run `Keyring.reencrypt` over what is stored, then
-take the old key away.
+values still open, new ones use the new key), run `handrail reseal-secrets`, then take the old key
+away.
 """
 
 import hmac

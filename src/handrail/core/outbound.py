@@ -128,13 +128,8 @@ class OutboundPool:
             self._circuits[provider] = Circuit(self._first_pause_seconds)
         return self._circuits[provider]
 
-    def is_open(self, provider: str) -> bool:
-        """Whether a call to this provider would be refused now: do not claim its intents."""
-        circuit = self._circuits.get(provider)
-        return circuit is not None and circuit.is_open
-
     def open_circuits(self) -> frozenset[str]:
-        """The ids of the providers that are left alone for now."""
+        """The ids of the providers that are left alone for now: do not claim their intents."""
         return frozenset(key for key, circuit in self._circuits.items() if circuit.is_open)
 
     def loop_state(self) -> "_LoopState":
@@ -214,8 +209,8 @@ class OutboundClient:
         """Make one call; return its answer when that is 2xx or a status in `accept`.
 
         `path` begins with / and is percent-encoded. `harmless` (by default: a GET is): repeating
-        it does no harm, so that what would be unknown is `RetryLater` instead. A GET or DELETE
-        whose connection is dropped is sent once more at once (RFC 9110, 9.2.2).
+        it does no harm, so that what would be unknown is `RetryLater` instead. A GET, PUT or
+        DELETE whose connection is dropped is sent once more at once (RFC 9110, 9.2.2).
 
         Raises:
             RetryLater: it did not happen: 408, 425, 429, 503, no connection, circuit open.
