@@ -253,8 +253,9 @@ def _ask_page(condition: Any) -> Any:
         raise
 
 
-@pytest.fixture(scope="session")
-def _driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
+@contextlib.contextmanager
+def run_chromium(profile: Path) -> Iterator[webdriver.Chrome]:
+    """A headless Chromium with a new profile in that folder, its console kept."""
     options = webdriver.ChromeOptions()
     options.binary_location = require_program("chromium")
     driver = require_program("chromedriver")
@@ -266,13 +267,19 @@ def _driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chro
         "--disable-background-networking",
         "--disable-component-update",
         "--disable-sync",
-        f"--user-data-dir={tmp_path_factory.mktemp('chromium')}",
+        f"--user-data-dir={profile}",
     ):
         options.add_argument(argument)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     chrome = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
     yield chrome
     chrome.quit()
+
+
+@pytest.fixture(scope="session")
+def _driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
+    with run_chromium(tmp_path_factory.mktemp("chromium")) as chrome:
+        yield chrome
 
 
 @pytest.fixture

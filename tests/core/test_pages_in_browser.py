@@ -13,7 +13,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
 from tests.databases import Database
-from tests.needs import require_program
+from tests.web import run_chromium
 
 # Pages for those who are not signed in.
 PAGES = ("/accounts/login/", "/accounts/signup/", "/accounts/password/reset/", "/no/such/page")
@@ -44,24 +44,8 @@ def address(database: Database) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
-    options = webdriver.ChromeOptions()
-    options.binary_location = require_program("chromium")
-    driver = require_program("chromedriver")
-    for argument in (
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--no-first-run",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-sync",
-        f"--user-data-dir={tmp_path_factory.mktemp('chromium')}",
-    ):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    chrome = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
-    yield chrome
-    chrome.quit()
+    with run_chromium(tmp_path_factory.mktemp("chromium")) as chrome:
+        yield chrome
 
 
 def open_page(browser: webdriver.Chrome, url: str, *, width: int) -> None:
