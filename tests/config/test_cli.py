@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import psycopg
 import pytest
@@ -20,6 +21,7 @@ from handrail.config.cli import COMMANDS
 from handrail.config.embedded_postgres import EmbeddedPostgres, find_free_port
 from handrail.config.environment import DatabaseRole
 from handrail.config.installation import LocalInstallation
+from handrail.config.parsing import parse_mail_url
 from tests.config.conftest import remove
 from tests.databases import make_server_folder
 
@@ -126,9 +128,11 @@ def running(folder: Path) -> Iterator[Running]:
 
 @pytest.fixture(scope="module")
 def lasting() -> Iterator[Running]:
-    """A run that no test may end."""
+    """A run that no test may end, in a folder whose name is no plain word."""
     folder = make_server_folder()
-    with start_run(folder) as running:
+    odd = folder / "50% of a & b, #1?"
+    odd.mkdir()
+    with start_run(odd) as running:
         yield running
     remove(folder)
 
@@ -307,6 +311,12 @@ def test_each_process_has_its_own_passwords_only(lasting: Running) -> None:
         assert {r for r in DatabaseRole if passwords[r.value] in seen} == own[name], name
         assert passwords["superuser"] not in seen
         assert not any(password in arguments for password in passwords.values())
+
+
+def test_messages_are_kept_in_the_folder_whatever_its_name(lasting: Running) -> None:
+    url = LocalInstallation(lasting.folder / "var").read().variables["HANDRAIL_MAIL_URL"]
+
+    assert unquote(urlsplit(parse_mail_url(url)).path) == str(lasting.folder / "var" / "mail")
 
 
 def test_a_second_run_in_the_same_folder_is_refused(lasting: Running) -> None:

@@ -329,10 +329,18 @@ def test_a_long_path_has_its_socket_elsewhere(folder: Path) -> None:
     shutil.rmtree(socket_folder)
 
 
-def test_a_folder_name_is_taken_literally(folder: Path) -> None:
-    odd = folder / "it's 100% \\odd ünd long"
+@pytest.mark.parametrize("name", ["it's 100% \\odd ünd long", "a%20b&port=1 #?+", "one, two"])
+def test_a_folder_name_is_taken_literally(folder: Path, name: str) -> None:
+    odd = folder / name
     with EmbeddedPostgres(odd / "data") as postgres:
         assert ask(postgres, "select 1") == 1
+        told = conninfo_to_dict(postgres.url)
+        known = conninfo_to_dict(postgres.admin_dsn())
+        assert (told["host"], told["port"]) == (known["host"], known["port"])
+        is_inside = Path(str(told["host"])).is_relative_to(folder)
+    if not is_inside:
+        shutil.rmtree(str(told["host"]))
+    assert is_inside == ("," not in name)
 
 
 def test_modes_of_parent_folders_stay(folder: Path) -> None:

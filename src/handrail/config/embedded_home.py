@@ -80,19 +80,23 @@ class Home:
         return self.folder / "cluster"
 
     def make_socket_folder(self, port: int) -> Path:
-        """Make the folder of the server's socket, mode 0700, on a path short enough for it."""
+        """Make the folder of the server's socket, mode 0700, on a path that can name it.
+
+        It must be short enough, and without a comma: to libpq that ends a host.
+        """
         digest = hashlib.sha256(os.fsencode(self.folder)).hexdigest()[:12]
         name = f"handrail-{os.geteuid()}-{digest}"
         runtime = os.environ.get("XDG_RUNTIME_DIR") if os.geteuid() else "/run"
         bases = [Path(base) for base in (runtime, tempfile.gettempdir(), "/tmp") if base]  # noqa: S108 - made 0700, ownership checked
         for folder in (self.folder / "socket", *(base / name for base in bases)):
             length = len(os.fsencode(folder / f".s.PGSQL.{port}"))
-            if length <= SOCKET_PATH_LIMIT and _can_write(folder.parent):
+            fits = length <= SOCKET_PATH_LIMIT and "," not in str(folder)
+            if fits and _can_write(folder.parent):
                 self.account.make_private_folder(folder)
                 return folder
         raise EmbeddedServerError(
-            f"No folder for the server's socket has a path of {SOCKET_PATH_LIMIT} bytes or less. "
-            "Set TMPDIR to a short folder that you can write to."
+            f"No folder for the server's socket has a path of {SOCKET_PATH_LIMIT} bytes or less, and "
+            "without a comma. Set TMPDIR to such a folder that you can write to."
         )
 
 

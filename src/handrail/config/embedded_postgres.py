@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
+from urllib.parse import quote
 
 import psycopg
 from psycopg.conninfo import make_conninfo
@@ -113,7 +114,8 @@ class EmbeddedPostgres:
     @property
     def url(self) -> str:
         """`HANDRAIL_DATABASE_URL` of the database `handrail` in this server."""
-        return f"postgresql:///handrail?host={self._socket_folder}&port={self.port}"
+        host = quote(str(self._socket_folder), safe="")
+        return f"postgresql:///handrail?host={host}&port={self.port}"
 
     @property
     def passwords(self) -> Mapping[DatabaseRole, str]:

@@ -165,7 +165,7 @@ class LocalInstallation:
             problem = f"HANDRAIL_DATABASE_URL is not set, and {self.folder} holds no installation."
             raise ConfigurationError([f"{problem} Set it, or make one here with: handrail run"])
         given = {name: value for name in SECRETS if (value := os.environ.get(name))}
-        mail = {"HANDRAIL_MAIL_URL": f"file://{self.folder / 'mail'}"}
+        mail = {"HANDRAIL_MAIL_URL": (self.folder / "mail").as_uri()}
         named = {role.password_variable: passwords[role.value] for role in DatabaseRole}
         return Installation({**kept, **mail, **given, **addresses, **named})
 
