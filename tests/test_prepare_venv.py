@@ -16,10 +16,13 @@ case "$*" in
   "-c import ensurepip, venv") exit "${NO_VENV:-0}" ;;
   "-c import sys; print"*) echo 3.11 ;;
   "-c import sys; raise"*) exit "${TOO_OLD:-0}" ;;
+  "-c import pip") [ -e "$here/pip" ] ;;
   "-m venv"*)
     echo venv >> "$JOURNAL"
     rm -rf .venv; mkdir -p .venv/bin; cp "$0" .venv/bin/python
-    echo "command = /usr/bin/python3.11 -m venv --clear $(pwd -P)/.venv" > .venv/pyvenv.cfg ;;
+    echo "command = /usr/bin/python3.11 -m venv --clear $(pwd -P)/.venv" > .venv/pyvenv.cfg
+    if [ -n "${BROKEN_OFF:-}" ]; then exit 130; fi
+    echo pip > .venv/bin/pip ;;
   "-m pip"*)
     echo "pip $*" | sed 's/ -m pip --disable-pip-version-check --quiet//' >> "$JOURNAL"
     exit "${NO_NETWORK:-0}" ;;
@@ -110,6 +113,12 @@ def test_an_installation_that_broke_off_is_done_again(copy: Copy) -> None:
     assert "PIP_INDEX_URL" in failed.stderr
     assert copy.prepare("runtime").returncode == 0
     assert copy.read_journal() == RUNTIME
+
+
+def test_a_venv_whose_making_was_broken_off_is_made_again(copy: Copy) -> None:
+    assert copy.prepare("runtime", BROKEN_OFF="1").returncode == 130
+    assert copy.prepare("runtime").returncode == 0
+    assert copy.read_journal() == ["venv", *RUNTIME]
 
 
 def test_a_checkout_that_moved_gets_a_new_venv(copy: Copy) -> None:
