@@ -555,6 +555,14 @@ def test_what_is_no_backup_replaces_nothing(
     assert handrail("doctor", folder=installed).returncode == 0
 
 
+def test_a_mistyped_file_makes_no_installation(folder: Path) -> None:
+    result = handrail("restore", "typo", folder=folder)
+
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr == "handrail: typo cannot be read: No such file or directory.\n"
+    assert list(folder.iterdir()) == []
+
+
 def test_a_backup_of_another_program_replaces_nothing(installed: Path) -> None:
     from handrail.config.embedded_home import find_binaries
 

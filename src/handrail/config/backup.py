@@ -59,9 +59,9 @@ def restore(file: Path, *, folder: Path) -> str:
     Raises:
         Refusal: `file` is no backup of ours, or something is still connected.
     """
+    _check_is_backup(file)  # before anything is made
     with _open_for_restore(folder) as access:
         new, before = f"{access.name}_restoring", f"{access.name}_before_restore"
-        _check_is_backup(file)
         _drop(access.admin_dsn, new)
         setup_database(access.admin_dsn, access.passwords, name=new)
         arguments = ["--exit-on-error", "--single-transaction", str(file.absolute())]
