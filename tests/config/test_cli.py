@@ -602,6 +602,27 @@ def variables() -> Iterator[dict[str, str]]:
     remove(folder)
 
 
+@pytest.mark.parametrize("command", [("migrate",), ("setup-database",), ("restore", "b")])
+def test_a_server_that_is_away_is_told(folder: Path, command: tuple[str, ...]) -> None:
+    port = find_free_port()
+    (folder / "b").write_bytes(b"PGDMP")
+    result = handrail(
+        *command,
+        folder=folder,
+        HANDRAIL_DATABASE_URL=f"postgresql://127.0.0.1:{port}/handrail",
+        HANDRAIL_DATABASE_ADMIN_URL=f"postgresql://postgres:secret@127.0.0.1:{port}/postgres",
+        **{role.password_variable: "password" for role in DatabaseRole},
+    )
+
+    assert result.returncode == 1
+    first, second = result.stderr.splitlines()
+    assert first.startswith("handrail: The database cannot be reached or refuses us: ")
+    assert first.endswith("Connection refused")
+    assert second == (
+        "Is the server running? Are address and password right? handrail doctor says more."
+    )
+
+
 def test_a_server_of_ones_own_from_nothing_to_restored(
     folder: Path, variables: dict[str, str]
 ) -> None:
@@ -629,6 +650,18 @@ def test_a_server_of_ones_own_from_nothing_to_restored(
             "Mend: set HANDRAIL_DATABASE_PASSWORD_OWNER, and look again"
         ),
     ]
+
+    wrong = variables | {"HANDRAIL_DATABASE_PASSWORD_OWNER": "wrong"}
+    half = handrail("doctor", folder=folder, **wrong)
+    assert half.returncode == 1
+    (line, *_) = [line for line in half.stdout.splitlines() if not line.startswith("ok ")]
+    assert line.startswith("WRONG  handrail_owner: cannot sign in"), half.stdout
+    assert "migrations" not in half.stdout
+    refused = handrail("migrate", folder=folder, **wrong)
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("handrail: The database cannot be reached or refuses us: ")
+    assert 'password authentication failed for user "handrail_owner"' in refused.stderr
+    assert "Traceback" not in refused.stderr
 
     backed = handrail("backup", "b", folder=folder, **variables)
     assert backed.returncode == 0, backed.stderr

@@ -126,6 +126,12 @@ def run_command(name: str, entry: Command, arguments: list[str]) -> NoReturn:
         application(arguments, prog_name=f"handrail {name}")
     except Refusal as error:
         _refuse(str(error), error.exit_code)
+    except Exception as error:
+        from handrail.config.database import describe_failure
+
+        if not (words := describe_failure(error)):
+            raise
+        _refuse(words, 1)
     sys.exit(0)
 
 

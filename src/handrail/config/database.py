@@ -9,6 +9,7 @@ from typing import Any
 
 import psycopg
 from django.core.management import call_command
+from django.db import OperationalError as DjangoOperationalError
 from django.db import connection as django_connection
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.executor import MigrationExecutor
@@ -120,6 +121,17 @@ def check_process_roles(environment: Environment) -> None:
                 check_database_role(own)
         except psycopg.OperationalError as error:
             raise DatabaseError([f"{role.login} cannot connect: {error}".strip()]) from error
+
+
+def describe_failure(error: Exception) -> str:
+    """Return what to say of an error that lies with the server or the way to it; empty: it does not."""
+    if not isinstance(error, psycopg.OperationalError | DjangoOperationalError):
+        return ""
+    reason = str(error).strip().partition("\n")[0]
+    return (
+        f"The database cannot be reached or refuses us: {reason}\n"
+        "Is the server running? Are address and password right? handrail doctor says more."
+    )
 
 
 def find_role_problems(connection: Connection) -> list[str]:

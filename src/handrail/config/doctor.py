@@ -48,12 +48,17 @@ def _examine(installation: Installation) -> Iterator[Finding]:
             yield Finding(f"configuration of {process}", good=False, words=str(error))
         else:
             yield Finding(f"configuration of {process}", good=True, words="complete")
+    signed_in: set[DatabaseRole] = set()
     for process, environment in environments.items():
         for role in ROLES[process]:
-            yield from _examine_role(environment, role)
+            found = list(_examine_role(environment, role))
+            yield from found
+            if all(each.good for each in found):
+                signed_in.add(role)
     if "worker" in environments:
         yield from _examine_database(environments["worker"])
-        yield _examine_migrations(installation)
+        if "migrate" not in environments or DatabaseRole.OWNER in signed_in:
+            yield _examine_migrations(installation)
         yield from _examine_secrets(environments["worker"])
         yield from _examine_outbound(environments["worker"])
 
