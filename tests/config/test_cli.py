@@ -1,10 +1,12 @@
 """The command line, as a person at a terminal meets it: whole processes in a folder of their own."""
 
+import base64
 import contextlib
 import http.client
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -21,7 +23,8 @@ from handrail.config.cli import COMMANDS
 from handrail.config.embedded_postgres import EmbeddedPostgres, find_free_port
 from handrail.config.environment import DatabaseRole
 from handrail.config.installation import LocalInstallation
-from handrail.config.parsing import parse_mail_url
+from handrail.config.parsing import parse_mail_url, parse_secret_keys
+from handrail.core.crypto import Keyring, Place
 from tests.config.conftest import remove
 from tests.databases import make_server_folder
 
@@ -553,6 +556,37 @@ def test_what_is_no_backup_replaces_nothing(
     assert result.returncode == 1
     assert words in result.stderr
     assert handrail("doctor", folder=installed).returncode == 0
+
+
+def test_a_backup_without_its_keys_is_told(installed: Path, folder: Path) -> None:
+    keys = json.loads((installed / "var" / "data" / "secrets.json").read_text())
+    keyring = Keyring(parse_secret_keys(keys["HANDRAIL_SECRET_KEYS"]))
+    place = Place("mfa_authenticator", "", "data")
+    sealed = base64.b64encode(keyring.encrypt(b"ABCDEFGH", place=place)).decode()
+    words = ("keyed", "Keyed", "--owner", "alice@example.org", "--generate-password")
+    assert handrail("create-organization", *words, folder=installed).returncode == 0
+    with administrator(installed) as admin:
+        admin.execute(
+            "insert into mfa_authenticator (user_id, type, data, created_at) select id, 'totp', "
+            "jsonb_build_object('secret', %s::text), now() from profiles",
+            [sealed],
+        )
+    assert handrail("backup", "keyed", folder=installed).returncode == 0
+    with administrator(installed) as admin:
+        admin.execute("delete from mfa_authenticator")
+
+    restored = handrail("restore", str(installed / "keyed"), folder=folder)
+    assert restored.returncode == 0, restored.stderr
+    assert (
+        "The keys of this backup are not here: 1 of its secrets do not open. Put its secrets.json "
+        "back into var/data, or its keys into HANDRAIL_SECRET_KEYS.\n"
+    ) in restored.stdout
+    examined = handrail("doctor", folder=folder).stdout
+    assert "secrets: sealed: 1 with the key " in examined
+    assert "which HANDRAIL_SECRET_KEYS does not have" in examined
+
+    shutil.copy((installed / "var" / "data" / "secrets.json"), folder / "var" / "data")
+    assert "secrets: 1 sealed, with the newest key" in handrail("doctor", folder=folder).stdout
 
 
 def test_a_mistyped_file_makes_no_installation(folder: Path) -> None:

@@ -254,6 +254,20 @@ def test_doctor_tells_of_old_and_of_missing_keys(database: Database, stored: Sto
     ]
 
 
+def test_doctor_opens_what_it_counts(database: Database, stored: Stored) -> None:
+    """Another key of the same id, say of a restore without the keys of the backup."""
+    other = "first:" + base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
+    said = run(database, "doctor", other)
+
+    assert [line for line in said.lines if "  secrets: " in line] == [
+        (
+            "WRONG  secrets: sealed: 5 with the key first, but not with the one that "
+            "HANDRAIL_SECRET_KEYS has by that id. "
+            "Mend: put the right key in its place, or enter those secrets again"
+        )
+    ]
+
+
 def test_check_counts_second_factors_whose_key_is_missing(
     stored: Stored, monkeypatch: pytest.MonkeyPatch
 ) -> None:

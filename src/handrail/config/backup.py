@@ -14,9 +14,16 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from handrail.config.database import setup_database
 from handrail.config.embedded_home import find_binaries
-from handrail.config.environment import DatabaseRole, read_admin_access, read_all_passwords
+from handrail.config.environment import (
+    DatabaseRole,
+    read_admin_access,
+    read_all_passwords,
+    read_secret_keys,
+)
 from handrail.config.errors import Refusal
 from handrail.config.installation import LocalInstallation, open_local_installation
+from handrail.config.reseal import count_unopened
+from handrail.core.crypto import Keyring
 
 EMBEDDED_NAME = "handrail"
 
@@ -28,6 +35,17 @@ class Access:
     admin_dsn: str
     name: str
     passwords: Mapping[DatabaseRole, str]
+    secret_keys: tuple[tuple[str, bytes], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What came of a restore."""
+
+    kept: str
+    """The name that the database of before has now; empty: there was none."""
+    unopened: int
+    """So many of its secrets do not open with the keys that are here."""
 
 
 def back_up(file: Path, *, folder: Path) -> None:
@@ -51,8 +69,8 @@ def back_up(file: Path, *, folder: Path) -> None:
     unfinished.rename(file)
 
 
-def restore(file: Path, *, folder: Path) -> str:
-    """Replace the database by `file`, with calls and mail held; return where the old one is kept.
+def restore(file: Path, *, folder: Path) -> Restored:
+    """Replace the database by `file`, with calls and mail held.
 
     The backup is restored beside the database, which is replaced only when all of it is there.
 
@@ -75,7 +93,8 @@ def restore(file: Path, *, folder: Path) -> str:
             access.admin_dsn, dbname=new, user=worker.login, password=access.passwords[worker]
         )
         _hold_outbound(service, file)
-        return _swap(access, new=new, before=before)
+        unopened = _count_unopened(service, access.secret_keys)
+        return Restored(_swap(access, new=new, before=before), unopened)
 
 
 @contextlib.contextmanager
@@ -91,12 +110,13 @@ def _open_for_backup(folder: Path) -> Iterator[tuple[str, str]]:
 def _open_for_restore(folder: Path) -> Iterator[Access]:
     """As for backup, but an embedded server must not be in use; a new folder gets one."""
     if os.environ.get("HANDRAIL_DATABASE_URL"):
-        yield Access(*read_admin_access(os.environ), read_all_passwords(os.environ))
+        passwords, keys = read_all_passwords(os.environ), read_secret_keys(os.environ)
+        yield Access(*read_admin_access(os.environ), passwords, keys)
         return
     local = LocalInstallation(folder)
     try:
-        local.start()
-        yield Access(local.postgres.admin_dsn(), EMBEDDED_NAME, local.postgres.passwords)
+        keys = read_secret_keys(local.start().variables)
+        yield Access(local.postgres.admin_dsn(), EMBEDDED_NAME, local.postgres.passwords, keys)
     finally:
         local.postgres.stop()
 
@@ -150,6 +170,16 @@ def _hold_outbound(dsn: str, file: Path) -> None:
         raise Refusal(
             f"{file} holds a database, but not one of Handrail. Nothing was replaced."
         ) from None
+
+
+def _count_unopened(dsn: str, keys: tuple[tuple[str, bytes], ...]) -> int:
+    if not keys:  # They are needed by what is started next, not here.
+        return 0
+    with psycopg.connect(dsn) as service:
+        try:
+            return count_unopened(service, Keyring(keys)).total()
+        except psycopg.ProgrammingError:  # Tables of an older version; doctor looks after migrate.
+            return 0
 
 
 def _swap(access: Access, *, new: str, before: str) -> str:

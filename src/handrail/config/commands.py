@@ -118,8 +118,14 @@ def restore(file: Annotated[Path, typer.Argument(help="Made by handrail backup."
     """
     from handrail.config.backup import restore as restore_file
 
-    kept = restore_file(file, folder=Path("var"))
-    typer.echo(f"Restored from {file}.{f' The database of before is {kept}.' if kept else ''}")
+    done = restore_file(file, folder=Path("var"))
+    kept = f" The database of before is {done.kept}." if done.kept else ""
+    typer.echo(f"Restored from {file}.{kept}")
+    if done.unopened:
+        typer.echo(
+            f"The keys of this backup are not here: {done.unopened} of its secrets do not open. Put "
+            "its secrets.json back into var/data, or its keys into HANDRAIL_SECRET_KEYS."
+        )
     typer.echo("Calls and mail are held. Look around, then: handrail release-outbound")
 
 

@@ -12,7 +12,8 @@ from handrail.config.database import find_role_problems
 from handrail.config.environment import DatabaseRole, Environment, read_environment
 from handrail.config.errors import EX_CONFIG, Refusal
 from handrail.config.installation import ROLES, Installation, open_local_installation
-from handrail.config.reseal import count_keys
+from handrail.config.reseal import count_keys, count_unopened
+from handrail.core.crypto import Keyring
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,21 +137,31 @@ def _examine_migrations(installation: Installation) -> Finding:
 
 
 def _examine_secrets(environment: Environment) -> Iterator[Finding]:
-    """Look with which keys the stored secrets are sealed."""
+    """Look with which keys the stored secrets are sealed, and whether they open."""
     known = [key_id for key_id, _ in environment.secret_keys]
     try:
         with psycopg.connect(environment.database_dsn(), connect_timeout=5) as own:
             counted = count_keys(own)
+            unopened = count_unopened(own, Keyring(environment.secret_keys))
     except (psycopg.OperationalError, psycopg.ProgrammingError):
         return  # Said already: it cannot be reached, or has not all tables yet.
-    old = {key_id: n for key_id, n in counted.items() if key_id in known[1:]}
-    lost = {key_id: n for key_id, n in counted.items() if key_id not in known}
+    old = {key_id: n for key_id, n in (counted - unopened).items() if key_id in known[1:]}
+    lost = {key_id: n for key_id, n in unopened.items() if key_id not in known}
+    shut = {key_id: n for key_id, n in unopened.items() if key_id in known}
     if lost:
         yield _judge(
             "secrets",
             good=False,
             words=f"{_list_keys(lost)}, which HANDRAIL_SECRET_KEYS does not have",
             advice="give the key back behind the first one, or enter those secrets again",
+        )
+    if shut:
+        yield _judge(
+            "secrets",
+            good=False,
+            words=f"{_list_keys(shut)}, but not with the one that HANDRAIL_SECRET_KEYS has by "
+            "that id",
+            advice="put the right key in its place, or enter those secrets again",
         )
     if old:
         yield _judge(
@@ -159,7 +170,7 @@ def _examine_secrets(environment: Environment) -> Iterator[Finding]:
             words=f"{_list_keys(old)}, no longer the newest key",
             advice="handrail reseal-secrets, before the old key is taken away",
         )
-    if not lost and not old:
+    if not (lost or shut or old):
         yield Finding("secrets", good=True, words=f"{counted.total()} sealed, with the newest key")
 
 

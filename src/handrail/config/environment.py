@@ -206,6 +206,19 @@ def read_all_passwords(variables: Mapping[str, str]) -> Mapping[DatabaseRole, st
     return passwords
 
 
+def read_secret_keys(variables: Mapping[str, str]) -> tuple[tuple[str, bytes], ...]:
+    """Return the keys of what is encrypted at rest; none where they are not set.
+
+    Raises:
+        ConfigurationError: they cannot be used.
+    """
+    read = _Reader(variables)
+    keys: tuple[tuple[str, bytes], ...] | None = read("HANDRAIL_SECRET_KEYS", parse_secret_keys)
+    if keys is None:
+        raise ConfigurationError(read.problems)
+    return keys
+
+
 class _Reader:
     """Reads variables from a mapping and collects what is wrong with them."""
 

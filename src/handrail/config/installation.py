@@ -20,6 +20,7 @@ import socket
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 from psycopg.conninfo import make_conninfo
@@ -209,8 +210,10 @@ def read_or_make_secrets(home: Path) -> Mapping[str, str]:
             "cannot be read. Put it back, or move the data away to begin anew."
         )
     key = base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
+    # An id of its own, by which a backup of another installation is told from one of this.
+    key_id = f"{datetime.now(UTC):%Y-%m-%d}-{secrets.token_hex(4)}"
     made = {
-        "HANDRAIL_SECRET_KEYS": f"first:{key}",
+        "HANDRAIL_SECRET_KEYS": f"{key_id}:{key}",
         "HANDRAIL_DJANGO_SECRET_KEYS": secrets.token_urlsafe(50),
         "HANDRAIL_SERVICE_TOKEN": secrets.token_urlsafe(32),
     }

@@ -122,6 +122,19 @@ def count_keys(connection: Connection) -> Counter[str]:
     return counted
 
 
+def count_unopened(connection: Connection, keyring: Keyring) -> Counter[str]:
+    """How many values do not open with these keys, by the key that they name, as `count_keys`."""
+    counted: Counter[str] = Counter()
+    for column in COLUMNS:
+        for row in _read_all(connection, column):
+            for sealed in column.split(row.stored).values():
+                try:
+                    keyring.decrypt(sealed, place=column.find_place(row.id))
+                except CannotDecrypt:
+                    counted[_name_key(sealed)] += 1
+    return counted
+
+
 class _Batch:
     """The rows of one transaction."""
 

@@ -99,7 +99,8 @@ class Keyring:
             return cipher.decrypt(body[:_NONCE_BYTES], body[_NONCE_BYTES:], head + place.encode())
         except (InvalidTag, ValueError) as error:  # ValueError: cut so short that no nonce is left
             raise CannotDecrypt(
-                f"a value of {place.table}.{place.column} was altered or belongs to another row"
+                f"a value of {place.table}.{place.column} was altered or belongs to another row, "
+                f"or is sealed with another key of the id {key_id!r}"
             ) from error
 
     def reencrypt(self, sealed: bytes, *, place: Place) -> bytes:
