@@ -359,6 +359,93 @@ def test_commands_work_while_it_runs_and_while_it_does_not(running: Running) -> 
     assert list_users_of(running.folder) == []
 
 
+LONG = """
+import sys, time
+from pathlib import Path
+import psycopg
+from handrail.config.installation import open_local_installation
+with open_local_installation(Path("var")) as (local, _):
+    with psycopg.connect(local.admin_dsn(), autocommit=True) as admin:
+        print("begun", flush=True)
+        sys.stdin.readline()
+        print(*admin.execute("select 'done'").fetchone(), flush=True)
+"""
+
+
+def start_long_command(folder: Path) -> subprocess.Popen[str]:
+    """Start one that uses the database until it is told to end."""
+    pipe = subprocess.PIPE
+    process = subprocess.Popen(
+        [sys.executable, "-c", LONG],
+        cwd=folder,
+        env=PLAIN,
+        stdin=pipe,
+        stdout=pipe,
+        stderr=pipe,
+        text=True,
+    )
+    assert process.stdout
+    assert process.stdout.readline() == "begun\n", process.communicate()[1]
+    return process
+
+
+def test_the_command_that_started_the_server_ends_after_the_others(installed: Path) -> None:
+    first = start_long_command(installed)
+    second = start_long_command(installed)
+    assert first.stdin
+    assert first.stderr
+    first.stdin.write("\n")
+    first.stdin.flush()
+    words = "Another command uses the database server that this one started: waiting for it.\n"
+    assert first.stderr.readline() == words
+    assert first.poll() is None
+
+    assert second.communicate("\n", timeout=30) == ("done\n", "")
+    assert first.communicate(timeout=30) == ("done\n", "")
+    assert (first.returncode, second.returncode) == (0, 0)
+    assert list_users_of(installed) == []
+
+
+def test_commands_that_begin_at_once_all_get_the_server(installed: Path) -> None:
+    commands = [
+        subprocess.Popen(
+            [*HANDRAIL, "release-outbound"],
+            cwd=installed,
+            env=PLAIN,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(4)
+    ]
+    said = [each.communicate(timeout=60)[0] for each in commands]
+
+    assert said == ["Nothing was held.\n"] * 4
+
+
+def test_a_start_waits_for_a_command_that_ends_soon(installed: Path) -> None:
+    command = start_long_command(installed)
+    port = find_free_port()
+    with (installed / "output").open("ab") as log:
+        run = subprocess.Popen(
+            [*HANDRAIL, "run"],
+            cwd=installed,
+            env=PLAIN | {"PORT": str(port)},
+            stdout=log,
+            stderr=log,
+        )
+    time.sleep(2)
+    assert run.poll() is None
+    assert command.communicate("\n", timeout=30) == ("done\n", "")
+    lock = (installed / "var" / "data").resolve() / "lock"
+    deadline = time.monotonic() + 20
+    while lock.read_text() != f"{run.pid}\n":
+        assert time.monotonic() < deadline, (installed / "output").read_text()
+        time.sleep(0.05)
+    run.terminate()
+    assert run.wait(30) == 0
+
+
 def test_doctor_finds_nothing_wrong(installed: Path) -> None:
     result = handrail("doctor", folder=installed)
 

@@ -12,17 +12,21 @@
 import base64
 import contextlib
 import errno
+import fcntl
 import json
 import os
 import secrets
 import shutil
 import socket
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import IO
 
+import psycopg
 from psycopg.conninfo import make_conninfo
 
 from handrail.config.embedded_cluster import SUPERUSER, write_private_file
@@ -58,6 +62,8 @@ ROLES: Mapping[str, tuple[DatabaseRole, ...]] = {
     "migrate": (DatabaseRole.OWNER,),
     "sandbox": (),
 }
+
+SERVER_SECONDS = 30.0  # so long a command waits for the server that another one starts
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +176,13 @@ class LocalInstallation:
         named = {role.password_variable: passwords[role.value] for role in DatabaseRole}
         return Installation({**kept, **mail, **given, **addresses, **named})
 
+    def answers(self) -> bool:
+        """Whether the server takes connections, whoever started it."""
+        with contextlib.suppress(psycopg.OperationalError):
+            psycopg.connect(self.admin_dsn(), connect_timeout=5).close()
+            return True
+        return False
+
     def admin_dsn(self) -> str:
         """Return the superuser's connection string, whoever started the server."""
         passwords = _read_json((self.folder / "data").resolve() / "passwords.json")
@@ -183,15 +196,49 @@ class LocalInstallation:
 def open_local_installation(folder: Path) -> Iterator[tuple[LocalInstallation, Installation]]:
     """Give the installation below `folder`; start its server meanwhile where it does not run.
 
+    Who started it stops it only when no other command uses it any more.
+
     Raises:
         ConfigurationError: there is none, or it is another user's.
     """
     local = LocalInstallation(folder, say=lambda _: None)
     installation = local.read()
-    with contextlib.ExitStack() as stack:
-        with contextlib.suppress(AlreadyRunning):
-            stack.enter_context(local.postgres)
-        yield local, installation
+    with ((local.folder / "data").resolve() / "users").open("a") as users:
+        fcntl.flock(users, fcntl.LOCK_SH)  # waits for one that stops the server at the moment
+        is_ours = _start_or_find_server(local)
+        try:
+            yield local, installation
+        finally:
+            if is_ours:
+                _stop_after_others(local, users)
+
+
+def _start_or_find_server(local: LocalInstallation) -> bool:
+    """Return whether we started it; if not, another process of ours did, and it answers."""
+    deadline = time.monotonic() + SERVER_SECONDS
+    while True:
+        try:
+            local.postgres.start()
+        except AlreadyRunning:
+            if local.answers() or time.monotonic() > deadline:
+                return False
+            time.sleep(0.1)
+        else:
+            return True
+
+
+def _stop_after_others(local: LocalInstallation, users: IO[str]) -> None:
+    try:
+        try:
+            fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            words = (
+                "Another command uses the database server that this one started: waiting for it."
+            )
+            sys.stderr.write(f"{words}\n")
+            fcntl.flock(users, fcntl.LOCK_EX)
+    finally:
+        local.postgres.stop()
 
 
 def read_or_make_secrets(home: Path) -> Mapping[str, str]:

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Coroutine, Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,7 +14,12 @@ from typing import Any, NoReturn
 
 from handrail.config.database import setup_database
 from handrail.config.embedded_postgres import EmbeddedPostgres
-from handrail.config.errors import ChildFailed, ConfigurationError, EmbeddedServerError
+from handrail.config.errors import (
+    AlreadyRunning,
+    ChildFailed,
+    ConfigurationError,
+    EmbeddedServerError,
+)
 from handrail.config.installation import (
     Installation,
     LocalInstallation,
@@ -28,6 +34,7 @@ EXAMPLE = "handrail.config.example"
 READY_SECONDS = 60.0
 WATCH_SECONDS = 0.5
 LONGEST_WAIT = 30.0
+OTHERS_SECONDS = 5.0
 
 
 def run_installation(*, port: int) -> int:
@@ -121,11 +128,23 @@ def sandbox_config(folder: Path) -> Path:
 def started(local: LocalInstallation) -> Iterator[Installation]:
     """Run the embedded server of `local`, with roles and database made, until the block ends."""
     try:
-        installation = local.start()
+        installation = _start_after_others(local)
         setup_database(local.postgres.admin_dsn(), local.postgres.passwords)
         yield installation
     finally:
         local.postgres.stop()
+
+
+def _start_after_others(local: LocalInstallation) -> Installation:
+    """Start; a command that has started the server for itself gets some seconds to end."""
+    deadline = time.monotonic() + OTHERS_SECONDS
+    while True:
+        try:
+            return local.start()
+        except AlreadyRunning:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
 
 
 async def _keep_running(
