@@ -102,7 +102,7 @@ def test_every_problem_is_told_at_once() -> None:
         "HANDRAIL_DJANGO_SECRET_KEYS is not set.",
         "HANDRAIL_BASE_URL is not set.",
         "HANDRAIL_MAIL_URL is not set.",
-        "HANDRAIL_WAITING_HOURS is 'soon', but must be a number greater than 0.",
+        "HANDRAIL_WAITING_HOURS is 'soon', but must be a number greater than 0 and at most 1000000.",
     )
 
 
@@ -134,14 +134,25 @@ def test_the_owner_needs_no_key() -> None:
         ("HANDRAIL_SECRET_KEYS", f"first:{KEY},second:c2hvcnQ=", "has a bad entry at place 2"),
         ("HANDRAIL_SECRET_KEYS", f"first:{KEY},first:{KEY}", "has a bad entry at place 2"),
         ("HANDRAIL_SECRET_KEYS", "first:!!!", "has a bad entry at place 1"),
+        ("HANDRAIL_SECRET_KEYS", ",", "holds no key: each is id:key"),
         ("HANDRAIL_DJANGO_SECRET_KEYS", "short", "fewer than 50 characters"),
+        ("HANDRAIL_DJANGO_SECRET_KEYS", " , ,", "holds no key"),
         ("HANDRAIL_BASE_URL", "handrail.example.org", "must be like https://"),
         ("HANDRAIL_BASE_URL", "http://handrail.example.org", "must begin with https://"),
         ("HANDRAIL_BASE_URL", "https://example.org/handrail", "must not have a path"),
+        ("HANDRAIL_BASE_URL", "https://example.org:notaport", "must be like https://"),
+        ("HANDRAIL_BASE_URL", "https://example.org:99999999", "must be like https://"),
+        ("HANDRAIL_BASE_URL", "https://exa mple.org", "must be like https://"),
+        ("HANDRAIL_BASE_URL", "https://[::1", "must be like https://"),
+        ("HANDRAIL_BASE_URL", "https://alice@example.org", "must be like https://"),
         ("HANDRAIL_MAIL_URL", "mail.example.org", "must be smtp://"),
+        ("HANDRAIL_MAIL_URL", "smtp://mail.example.org:port", "must be smtp://"),
         ("HANDRAIL_MAIL_URL", "file://var/mail", "must be smtp://"),
         ("HANDRAIL_BIND", "8000", "must be host:port"),
         ("HANDRAIL_BIND", "localhost:99999", "must be host:port"),
+        ("HANDRAIL_BIND", "[::1:80", "must be host:port"),
+        ("HANDRAIL_BIND", "local host:80", "must be host:port"),
+        ("HANDRAIL_BIND", "localhost:80?", "must be host:port"),
         ("HANDRAIL_TRUSTED_PROXIES", "proxy.example.org", "each entry is an address or network"),
         ("HANDRAIL_ALLOWED_PRIVATE_HOSTS", "localhost", "must be host:port"),
         ("HANDRAIL_SERVICE_TOKEN", "short", "shorter than 32 characters"),
@@ -149,6 +160,7 @@ def test_the_owner_needs_no_key() -> None:
         ("HANDRAIL_RETRY_MAX_SECONDS", "inf", "a number greater than 0"),
         ("HANDRAIL_CALL_TIMEOUT_SECONDS", "nan", "a number greater than 0"),
         ("HANDRAIL_RECONCILE_SECONDS", "-1", "a number greater than 0"),
+        ("HANDRAIL_WAITING_HOURS", "1e8", "a number greater than 0 and at most 1000000"),
     ],
 )
 def test_a_bad_value_is_told_with_its_name_and_what_is_right(

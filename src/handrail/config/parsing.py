@@ -11,12 +11,13 @@ import ipaddress
 import math
 import re
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict
 
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
+LARGEST_NUMBER = 1_000_000  # of hours or seconds; no time that one means is longer
 
 
 def parse_switch(text: str) -> bool:
@@ -33,8 +34,10 @@ def parse_number(text: str) -> float:
         number = float(text)
     except ValueError:
         number = math.nan
-    if not 0 < number < math.inf:
-        raise ValueError(f"is {text!r}, but must be a number greater than 0")
+    if not 0 < number <= LARGEST_NUMBER:
+        raise ValueError(
+            f"is {text!r}, but must be a number greater than 0 and at most {LARGEST_NUMBER}"
+        )
     return number
 
 
@@ -80,6 +83,8 @@ def parse_secret_keys(text: str) -> tuple[tuple[str, bytes], ...]:
                 "digits, _ . -) and a key of 32 bytes in base64url"
             )
         keys[name] = key
+    if text and not keys:
+        raise ValueError("holds no key: each is id:key")
     return tuple(keys.items())
 
 
@@ -87,6 +92,8 @@ def parse_django_keys(text: str) -> tuple[str, ...]:
     keys = _split(text)
     if any(len(key) < 50 for key in keys):
         raise ValueError("has a key of fewer than 50 characters")
+    if text and not keys:
+        raise ValueError("holds no key")
     return keys
 
 
@@ -99,8 +106,8 @@ def parse_token(text: str) -> str:
 def parse_base_url(text: str, *, debug: bool) -> str:
     if not text:
         return ""
-    parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
+    parts = _split_url(text)
+    if parts is None or parts.scheme not in ("http", "https") or "@" in parts.netloc:
         raise ValueError(f"is {text!r}, but must be like https://handrail.example.org")
     if parts.path.strip("/") or parts.query or parts.fragment:
         raise ValueError("must not have a path: Handrail is served at the root of its host")
@@ -114,9 +121,9 @@ def parse_mail_url(text: str) -> str:
         return ""
     with contextlib.suppress(ValueError):  # its words may repeat the password
         parts = urlsplit(text)
-        if parts.scheme in ("smtp", "smtps") and parts.hostname:
-            return text
         if parts.scheme == "file" and parts.path and not parts.netloc:
+            return text
+        if parts.scheme in ("smtp", "smtps") and _split_url(text):
             return text
     raise ValueError(
         "must be smtp://user:password@host:587, smtps://user:password@host:465 or file:///folder"
@@ -125,14 +132,10 @@ def parse_mail_url(text: str) -> str:
 
 def parse_host_port(text: str) -> tuple[str, int]:
     """Return host and port of `host:port`; ValueError says what is wrong, to be put after a name."""
-    parts = urlsplit(f"//{text}")
-    try:
-        port = parts.port
-    except ValueError:
-        port = None
-    if not parts.hostname or port is None or parts.path or parts.username:
+    parts = _split_url(f"//{text}")
+    if parts is None or parts.port is None or parts.netloc != text or "@" in text:
         raise ValueError(f"has {text!r}, but must be host:port")
-    return parts.hostname, port
+    return parts.hostname or "", parts.port
 
 
 def format_host_port(address: tuple[str, int]) -> str:
@@ -152,6 +155,16 @@ def parse_networks(text: str) -> tuple[str, ...]:
         except ValueError:
             raise ValueError(f"has {item!r}, but each entry is an address or network") from None
     return _split(text)
+
+
+def _split_url(text: str) -> SplitResult | None:
+    """Return the parts of an address with a host; None where host or port are none."""
+    try:
+        parts = urlsplit(text)
+        _ = parts.port  # is looked at only now
+    except ValueError:
+        return None
+    return parts if re.fullmatch(r"[^\s/?#@]+", parts.hostname or "") else None
 
 
 def _split(text: str) -> tuple[str, ...]:
