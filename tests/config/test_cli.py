@@ -350,6 +350,24 @@ def test_a_port_in_use_is_told(folder: Path) -> None:
     assert not (folder / "var").exists()
 
 
+def test_a_port_in_use_of_an_address_that_is_set_is_told_with_its_setting(folder: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        result = handrail("run", folder=folder, HANDRAIL_BIND=f"127.0.0.1:{port}", PORT="9")
+
+    assert result.stderr == (
+        f"handrail: Port {port} of 127.0.0.1 is in use by another program. Stop that, or "
+        f"choose another one, for instance: HANDRAIL_BIND=127.0.0.1:{port + 1} make run\n"
+    )
+
+
+def test_a_second_run_on_the_same_port_is_told_of_the_first(lasting: Running) -> None:
+    result = handrail("run", folder=lasting.folder, PORT=str(lasting.port))
+
+    assert result.returncode == 1
+    assert f"kill {lasting.process.pid}" in result.stderr
+
+
 def test_commands_work_while_it_runs_and_while_it_does_not(running: Running) -> None:
     for _ in range(2):
         result = handrail("release-outbound", folder=running.folder)

@@ -342,3 +342,18 @@ def test_a_wrong_configuration_ends_with_78_and_all_problems(web: Web) -> None:
         "- HANDRAIL_BASE_URL is 'x', but must be like https://handrail.example.org.\n"
         "- HANDRAIL_BIND has 'x', but must be host:port.\n"
     )
+
+
+def test_an_address_that_cannot_be_listened_at_is_told_with_its_setting(web: Web) -> None:
+    with start(web.server, web.port) as process:
+        _, said = process.communicate(timeout=30)
+    nowhere = f"nosuch.invalid:{web.port}"
+    with start(web.server, web.port, HANDRAIL_BIND=nowhere) as process:
+        _, unknown = process.communicate(timeout=30)
+
+    example = f"choose another one, for instance: HANDRAIL_BIND=127.0.0.1:{web.port + 1}"
+    assert said == (
+        f"handrail: Port {web.port} of 127.0.0.1 is in use by another program. Stop that, or {example}\n"
+    )
+    assert unknown.startswith(f"handrail: Port {web.port} of nosuch.invalid cannot be used (")
+    assert "HANDRAIL_BIND=nosuch.invalid:" in unknown

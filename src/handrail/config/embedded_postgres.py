@@ -358,6 +358,18 @@ def _open_log(path: Path) -> IO[bytes]:
     return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab")
 
 
+def is_locked(path: Path) -> bool:
+    """Whether another process holds the lock file `path`; where there is none, nobody does."""
+    try:
+        with path.open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
 def find_free_port() -> int:
     """Return a port of 127.0.0.1 on which nobody listens at the moment."""
     with socket.socket() as probe:

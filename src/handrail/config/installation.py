@@ -30,7 +30,7 @@ import psycopg
 from psycopg.conninfo import make_conninfo
 
 from handrail.config.embedded_cluster import SUPERUSER, write_private_file
-from handrail.config.embedded_postgres import EmbeddedPostgres, find_free_port
+from handrail.config.embedded_postgres import EmbeddedPostgres, find_free_port, is_locked
 from handrail.config.environment import DatabaseRole
 from handrail.config.errors import (
     AlreadyRunning,
@@ -176,6 +176,10 @@ class LocalInstallation:
         named = {role.password_variable: passwords[role.value] for role in DatabaseRole}
         return Installation({**kept, **mail, **given, **addresses, **named})
 
+    def is_used(self) -> bool:
+        """Whether another process of ours holds the data: it runs, or starts the server."""
+        return is_locked((self.folder / "data").resolve() / "lock")
+
     def answers(self) -> bool:
         """Whether the server takes connections, whoever started it."""
         with contextlib.suppress(psycopg.OperationalError):
@@ -268,15 +272,23 @@ def read_or_make_secrets(home: Path) -> Mapping[str, str]:
     return made
 
 
-def check_port(host: str, port: int) -> None:
+def next_port(port: int) -> int:
+    """Return one to propose where `port` is taken."""
+    return port + 1 if 1024 <= port < 65535 else 8000
+
+
+def check_port(host: str, port: int, *, example: str) -> None:
     """Make sure that we can listen there.
+
+    `example`: what to write to choose another one.
 
     Raises:
         PortInUse: with what to do.
     """
-    advice = f"choose another one, for instance: PORT={port + 1 if port >= 1024 else 8000} make run"
+    advice = f"choose another one, for instance: {example}"
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        with socket.create_server((host, port)):
+        with socket.create_server((host, port), family=family):
             pass
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
@@ -291,7 +303,7 @@ def _choose_sandbox_port(addresses: Mapping[str, str]) -> int:
     port = int(addresses.get("sandbox_port", "0"))
     if port:
         with contextlib.suppress(PortInUse):
-            check_port("127.0.0.1", port)
+            check_port("127.0.0.1", port, example="")
             return port
     return find_free_port()
 

@@ -24,10 +24,11 @@ from handrail.config.installation import (
     Installation,
     LocalInstallation,
     check_port,
+    next_port,
     read_installation,
 )
 from handrail.config.parent_death import make_die_with_parent
-from handrail.config.parsing import parse_host_port
+from handrail.config.parsing import format_host_port, parse_host_port
 from handrail.config.supervisor import Group, ProcessSpec
 
 EXAMPLE = "handrail.config.example"
@@ -44,15 +45,18 @@ def run_installation(*, port: int) -> int:
     """
     for number in (signal.SIGINT, signal.SIGTERM):  # until the group takes the signals
         signal.signal(number, _end)
-    host, port = _choose_address(port)
-    check_port(host, port)
+    host, port, example = _choose_address(port)
+    local = None
+    if not os.environ.get("HANDRAIL_DATABASE_URL"):
+        local = LocalInstallation(Path("var"), bind=(host, port), say=say)
+    if local is None or not local.is_used():  # It may be that one who has the port.
+        check_port(host, port, example=example)
     with contextlib.ExitStack() as stack:
-        local = None
-        if os.environ.get("HANDRAIL_DATABASE_URL"):
+        if local is None:
             installation = read_installation(os.environ, bind=(host, port))
         else:
-            local = LocalInstallation(Path("var"), bind=(host, port), say=say)
             installation = stack.enter_context(started(local))
+            check_port(host, port, example=example)  # Meanwhile it may have been taken.
         run_step(installation, "migrate")
         news = _load_example(installation, local)
         address = installation.variables["HANDRAIL_BASE_URL"]
@@ -66,11 +70,17 @@ def run_installation(*, port: int) -> int:
         return asyncio.run(_keep_running(specs, companions))
 
 
-def _choose_address(port: int) -> tuple[str, int]:
+def _choose_address(port: int) -> tuple[str, int, str]:
+    """Return host and port, and what to write for another port; HANDRAIL_BIND counts before PORT."""
+    bind = os.environ.get("HANDRAIL_BIND")
+    if not bind:
+        return "127.0.0.1", port, f"PORT={next_port(port)} make run"
     try:
-        return parse_host_port(os.environ.get("HANDRAIL_BIND") or f"127.0.0.1:{port}")
+        host, port = parse_host_port(bind)
     except ValueError as error:
         raise ConfigurationError([f"HANDRAIL_BIND {error}."]) from None
+    other = format_host_port((host, next_port(port)))
+    return host, port, f"HANDRAIL_BIND={other} make run"
 
 
 def _load_example(installation: Installation, local: LocalInstallation | None) -> str:

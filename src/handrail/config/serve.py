@@ -6,12 +6,21 @@ import uvicorn
 
 from handrail.config.environment import Environment, load_environment
 from handrail.config.http_protocol import server_options
+from handrail.config.installation import check_port, next_port
+from handrail.config.parsing import format_host_port
 from handrail.config.webhook_protocol import WebhookProtocol
 
 
 def serve_web() -> None:
-    """Serve until SIGTERM or Ctrl-C, then finish the requests that are under way."""
-    uvicorn.run("handrail.config.asgi:application", **build_options(load_environment()))
+    """Serve until SIGTERM or Ctrl-C, then finish the requests that are under way.
+
+    Raises:
+        PortInUse: nobody can listen at HANDRAIL_BIND.
+    """
+    environment = load_environment()
+    host, port = environment.bind
+    check_port(host, port, example=f"HANDRAIL_BIND={format_host_port((host, next_port(port)))}")
+    uvicorn.run("handrail.config.asgi:application", **build_options(environment))
 
 
 def build_options(environment: Environment) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from handrail.config.demo.wish import Wish
 from handrail.config.embedded_postgres import find_free_port
 from handrail.config.environment import DatabaseRole
 from handrail.config.errors import Refusal
-from handrail.config.installation import Installation, LocalInstallation, check_port
+from handrail.config.installation import Installation, LocalInstallation, check_port, next_port
 from handrail.config.run import keep_database, list_processes, run_step, started
 from handrail.config.supervisor import Group
 
@@ -39,7 +39,7 @@ def run_demo(wish: Wish) -> int:
     began = time.monotonic()
     _clear_environment()
     bind = ("127.0.0.1", wish.port or find_free_port())
-    check_port(*bind)
+    check_port(*bind, example=f"PORT={next_port(bind[1])} make demo")
     FOLDER.mkdir(parents=True, exist_ok=True)
     with open_display(FOLDER / "demo.log") as display:
         local = LocalInstallation(FOLDER, bind=bind, say=display.say)
