@@ -545,6 +545,25 @@ def test_lost_keys_are_told(installed: Path) -> None:
     assert "Put it back" in result.stderr
 
 
+@pytest.mark.parametrize("name", ["secrets.json", "passwords.json"])
+@pytest.mark.parametrize("command", ["run", "check", "doctor"])
+def test_a_slip_in_a_file_with_secrets_is_told_with_its_line(
+    installed: Path, name: str, command: str
+) -> None:
+    path = (installed / "var" / "data").resolve() / name
+    kept = path.read_text()
+    path.write_text(kept.replace(",", "", 1))
+    try:
+        result = handrail(command, folder=installed, PORT=str(find_free_port()))
+    finally:
+        path.write_text(kept)
+
+    assert result.returncode == (1 if command == "doctor" else 78)
+    told = f'- {path} is no JSON of the form {{"NAME": "text"}} (line 3). Mend it or put it back.\n'
+    assert told in result.stdout + result.stderr
+    assert "Traceback" not in result.stderr
+
+
 def test_backup_and_restore(installed: Path) -> None:
     with administrator(installed) as admin:
         admin.execute("insert into django_session values ('alice', '', now())")

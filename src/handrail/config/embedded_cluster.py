@@ -15,7 +15,7 @@ from pathlib import Path
 
 from handrail.config.embedded_home import Home
 from handrail.config.environment import DatabaseRole
-from handrail.config.errors import EmbeddedServerError
+from handrail.config.errors import ConfigurationError, EmbeddedServerError
 
 SUPERUSER = "postgres"
 
@@ -25,6 +25,7 @@ def read_or_make_passwords(home: Home) -> Mapping[str, str]:
 
     Raises:
         EmbeddedServerError: there is a cluster, but the file with its passwords is gone.
+        ConfigurationError: the file is no JSON.
     """
     path = home.folder / "passwords.json"
     if not path.exists():
@@ -37,8 +38,7 @@ def read_or_make_passwords(home: Home) -> Mapping[str, str]:
         write_private_file(
             path, json.dumps({name: secrets.token_urlsafe(32) for name in names}, indent=1)
         )
-    passwords: dict[str, str] = json.loads(path.read_text())
-    return passwords
+    return read_json_file(path)
 
 
 def make_cluster(home: Home, *, version: int, password: str, durable: bool) -> None:
@@ -88,6 +88,27 @@ def _run_initdb(home: Home, *, version: int, password: str, durable: bool) -> No
     if result.returncode:
         raise EmbeddedServerError(f"PostgreSQL could not be set up: {result.stderr.strip()}")
     unfinished.rename(home.cluster)
+
+
+def read_json_file(path: Path) -> dict[str, str]:
+    """Return the texts by name that `write_private_file` wrote and a person may have edited.
+
+    Raises:
+        ConfigurationError: it is no such JSON.
+        OSError: it cannot be read.
+    """
+    where = ""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        found, where = None, f" (line {error.lineno})"
+    except ValueError:
+        found = None
+    if not isinstance(found, dict) or not all(isinstance(each, str) for each in found.values()):
+        raise ConfigurationError(
+            [f'{path} is no JSON of the form {{"NAME": "text"}}{where}. Mend it or put it back.']
+        )
+    return found
 
 
 def write_private_file(path: Path, text: str) -> None:

@@ -29,7 +29,7 @@ from typing import IO
 import psycopg
 from psycopg.conninfo import make_conninfo
 
-from handrail.config.embedded_cluster import SUPERUSER, write_private_file
+from handrail.config.embedded_cluster import SUPERUSER, read_json_file, write_private_file
 from handrail.config.embedded_postgres import EmbeddedPostgres, find_free_port, is_locked
 from handrail.config.environment import DatabaseRole
 from handrail.config.errors import (
@@ -310,7 +310,6 @@ def _choose_sandbox_port(addresses: Mapping[str, str]) -> int:
 
 def _read_json(path: Path) -> dict[str, str]:
     try:
-        found: dict[str, str] = json.loads(path.read_text())
+        return read_json_file(path)
     except FileNotFoundError:
         return {}
-    return found
