@@ -10,6 +10,7 @@ import pytest
 
 from handrail.core.outbound import OutboundPool
 from handrail.partners.protocol import NeedsPerson, OutcomeUnknown, Person, RetryLater
+from handrail.partners.registry import get_adapter
 from tests.partners.desk import Desk, open_desk
 from tests.partners.platform import Platform
 from tests.scripted_partner import DROP, HANG, ScriptedPartner, reply
@@ -187,6 +188,9 @@ class ErrorContract(Platform):
             assert isinstance(error, NeedsPerson), name
             assert error.cause == "address", name
         assert scripted.connections == 0
+
+    def test_it_names_the_credentials_that_it_needs(self) -> None:
+        assert set(get_adapter(self.slug).credential_names) == set(self.credentials)
 
     def test_without_credentials_nothing_is_sent(self, scripted: ScriptedPartner) -> None:
         url = f"http://127.0.0.1:{scripted.port}"

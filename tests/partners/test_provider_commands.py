@@ -69,6 +69,17 @@ def test_secrets_may_be_json(database: Database) -> None:
     assert read_credentials() == {"api_key": "a=b\u00e9", "organization_id": "N"}
 
 
+def test_a_mistyped_name_is_refused_with_those_that_count(database: Database) -> None:
+    said = configure(database, stdin=f"api_key=key-1\nwebook_secret={SECRET}\nfoo_bar=x\nold=")
+
+    assert (said.code, said.out) == (1, "")
+    assert said.err == (
+        "handrail: careersafe has no use for webook_secret, foo_bar. Nothing was changed. "
+        "It takes: api_key, organization_id, webhook_secret.\n"
+    )
+    assert read_credentials() == {}
+
+
 def test_rotation_says_until_when_the_secret_of_before_counts(database: Database) -> None:
     configure(database, stdin=f"webhook_secret={SECRET}")
 
@@ -157,6 +168,8 @@ def test_list_shows_what_is_set_and_what_is_not(database: Database) -> None:
         ('{"api_key": ', "The secrets are no JSON object."),
         ('{"api_key": 7}', "In the JSON of the secrets each value must be a text."),
         ("api_key=a\napi_key=b", "A secret is there twice."),
+        ('{"api_key": "a", "api_key": "b"}', "A secret is there twice."),
+        ('{"api_key": {}}', "In the JSON of the secrets each value must be a text."),
         (
             "API-Key=a",
             "'API-Key' cannot name a secret; write small letters, digits and _, as in api_key",

@@ -53,6 +53,7 @@ def configure(
     provider = find_provider(slug, organization_slug=organization)
     given = _take_secrets(asked=not any((base_url, link_url, mode)))
     webhook_secret = given.pop(WEBHOOK_SECRET, "")
+    _check_names(provider, given)
     with transaction.atomic():
         if webhook_secret:
             rotate_webhook_secret(provider, webhook_secret, keep=keep)
@@ -133,12 +134,11 @@ def read_secrets(text: str) -> dict[str, str]:
     """
     if text.lstrip().startswith("{"):
         try:
-            raw = json.loads(text)
+            pairs = json.loads(text, object_pairs_hook=list)  # a name may be there twice
         except (ValueError, RecursionError) as error:
             raise SecretsRefused("The secrets are no JSON object.") from error
-        if not all(isinstance(value, str) for value in raw.values()):
+        if not all(isinstance(value, str) for _, value in pairs):
             raise SecretsRefused("In the JSON of the secrets each value must be a text.")
-        pairs = list(raw.items())
     else:
         pairs = []
         for number, line in enumerate(text.splitlines(), start=1):
@@ -162,6 +162,19 @@ def _check_secrets(pairs: list[tuple[str, str]]) -> dict[str, str]:
     if len(set(names)) < len(names):
         raise SecretsRefused("A secret is there twice.")
     return dict(pairs)
+
+
+def _check_names(provider: "Provider", given: dict[str, str]) -> None:
+    """Refuse what the partner's adapter never asks for; to take such a thing out is fine."""
+    from handrail.partners.registry import get_adapter
+
+    known = get_adapter(provider.adapter).credential_names
+    unknown = [name for name, value in given.items() if value and name not in known]
+    if unknown:
+        raise SecretsRefused(
+            f"{provider.slug} has no use for {', '.join(unknown)}. Nothing was changed. "
+            f"It takes: {', '.join((*known, WEBHOOK_SECRET))}."
+        )
 
 
 def _take_secrets(*, asked: bool) -> dict[str, str]:

@@ -166,6 +166,10 @@ class Adapter(Protocol):
     def offers(self) -> Offers:
         """What the platform can do; the rest is not called."""
 
+    @property
+    def credential_names(self) -> tuple[str, ...]:
+        """The credentials that its calls need, as `handrail provider configure` takes them."""
+
     async def find_account(self, call: PartnerCall, person: Person) -> AccountFacts | None:
         """The account with this person's e-mail; None only when the partner says there is none."""
 

@@ -13,6 +13,8 @@ from handrail.partners.protocol import Adapter, NeedsPerson, Offers, PartnerCall
 class JriAdapter(OriginAdapter):
     """Makes no call; webhooks in the origin's format would be understood."""
 
+    credential_names = ()
+
     async def create_account(self, call: PartnerCall, person: Person) -> NoReturn:
         await self.ask(call, "POST", self.sheet.account_path)
 

@@ -43,6 +43,8 @@ T = TypeVar("T")
 class OriginAdapter:
     """An adapter made of a sheet (see `protocol.Adapter`); subclasses hold the quirks."""
 
+    credential_names: tuple[str, ...] = ("api_key", "organization_id")
+
     def __init__(self, sheet: Sheet) -> None:
         self.sheet = sheet
         self.name = sheet.name
