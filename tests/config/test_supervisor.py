@@ -125,7 +125,7 @@ def test_a_wrong_configuration_ends_the_group() -> None:
     said: list[str] = []
     group = Group([python("web", "raise SystemExit(78)"), python("worker", SLEEP)], say=said.append)
 
-    assert run(group) == 1
+    assert run(group) == 78
     assert "web cannot work with this configuration; stopping." in said
 
 

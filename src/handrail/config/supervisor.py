@@ -78,7 +78,7 @@ class Group:
             await asyncio.gather(*ends, return_exceptions=True)
             for number in (signal.SIGINT, signal.SIGTERM):
                 loop.remove_signal_handler(number)
-        return 1 if self._failed else 0
+        return EX_CONFIG if self._failed else 0
 
     def stop(self) -> None:
         """Let `run` stop the children and return."""
