@@ -255,6 +255,11 @@ def test_the_command_names_the_file_as_the_cause(
     again = handrail(database, "import-results", "jri", file, "--organization", "northside")
     assert again.lines[-1] == "Completions taken over: 0. Completed before: 1. Not taken: 1."
 
+    file.write_text(f"completed_on;course;email\n{DAY};JRI-WORK;x@y.org\n")
+    said = handrail(database, "import-results", "jri", file)
+    assert (said.code, said.err) == (1, "")
+    assert said.lines[-1] == "Completions taken over: 0. Completed before: 0. Not taken: 1."
+
     said = handrail(database, "import-results", "jrl", file)
     assert (said.code, said.err) == (
         1,

@@ -358,6 +358,12 @@ def test_the_command_says_what_to_do(
         "handrail: The file is empty. The first line names the columns: first_name, "
     )
 
+    bad = tmp_path / "bad.csv"
+    bad.write_text(f"{HEADER}Ann,,ann.at.example.org,barbering,WIOA\n")
+    said = handrail(database, "import-roster", bad)
+    assert (said.code, said.err) == (1, "")
+    assert said.lines[-1].startswith("Rows taken: 0 of 1. Not taken: 1. ")
+
     said = handrail(
         database, "import-roster", EXAMPLES / "roster.csv", "--organization", "eastside"
     )

@@ -26,7 +26,7 @@ def import_roster(
     """Make the learners in FILE known and enroll them; a repeat changes nothing.
 
     Good rows are taken, each bad one is told with its line. What is known already stays: where a
-    row says something else, that is told too.
+    row says something else, that is told too. Ends with 1 only if there are rows and none is taken.
     """
     from handrail.enrollments.roster import import_roster as take_over
     from handrail.organizations.actions import find_organization
@@ -41,6 +41,8 @@ def import_roster(
     )
     if dry_run:
         typer.echo("Nothing was changed. Do it without --dry-run.")
+    if report.rows_refused and not report.rows_taken:
+        raise typer.Exit(1)
 
 
 def import_results(
@@ -53,7 +55,8 @@ def import_results(
 ) -> None:
     """Take over who completed which course at PROVIDER; a repeat changes nothing.
 
-    Columns: email, course (the partner's code), completed_on (such as 2026-09-01).
+    Columns: email, course (the partner's code), completed_on (such as 2026-09-01). Ends with 1 only
+    if there are rows and none is taken.
     """
     from handrail.enrollments.results import import_results as take_over
     from handrail.partners.actions import find_provider
@@ -65,6 +68,8 @@ def import_results(
         f"Completions taken over: {report.completed}. Completed before: {report.known}. "
         f"Not taken: {report.rows_refused}."
     )
+    if report.rows_refused and not report.completed + report.known:
+        raise typer.Exit(1)
 
 
 def reconcile(
