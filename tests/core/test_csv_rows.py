@@ -133,6 +133,11 @@ HELP = "The first line names the columns: email, course; if you like note."
     [
         (b"", f"The file is empty. {HELP}"),
         (b"\n \n", f"The file is empty. {HELP}"),
+        (b"sep=;\n", f"The file is empty. {HELP}"),
+        (
+            b"email\tcourse\na@example.org\tC-1\n",
+            "The columns are separated by tabs. Save it with commas or semicolons.",
+        ),
         (b"email\n", f"The header cannot be used: 'course' is missing. {HELP}"),
         (
             b"email,course,email,e mail,,note\n",
@@ -164,6 +169,13 @@ def test_a_file_that_cannot_be_read_says_what_to_do(content: bytes, message: str
         read(content)
 
     assert str(refused.value) == message
+
+
+@pytest.mark.parametrize("first", [b"sep=;", b'"sep=;"', b"\xef\xbb\xbfSEP=;\r"])
+def test_the_word_of_a_spreadsheet_on_the_separator_is_passed_over(first: bytes) -> None:
+    content = first + b"\nemail;course\na@example.org;C-1\n"
+
+    assert read(content) == [row(3, "a@example.org", "C-1")]
 
 
 def test_only_a_header_is_no_rows() -> None:

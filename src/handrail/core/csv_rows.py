@@ -173,7 +173,7 @@ def _feed(taken: list[_Line], lines: _Lines) -> Iterator[str]:
 def _read_header(lines: _Lines, columns: Columns) -> tuple[list[str], str]:
     """The names of the columns in the file's order, and its delimiter."""
     first = lines.take()
-    while first is not None and not first.problem and not first.text.strip():
+    while first is not None and not first.problem and _says_nothing(first.text):
         first = lines.take()
     if first is None:
         raise UnreadableFile(f"The file is empty. {_list_columns(columns)}")
@@ -192,8 +192,18 @@ def _read_header(lines: _Lines, columns: Columns) -> tuple[list[str], str]:
             best, delimiter = names, each
     if not delimiter:
         raise UnreadableFile(f"The header (line {first.number}): {reason}.")
+    by_tabs = [_normalize(cell) for cell in first.text.split("\t")]
+    if _count_known(by_tabs, columns) > _count_known(best, columns):
+        raise UnreadableFile(
+            "The columns are separated by tabs. Save it with commas or semicolons."
+        )
     _check_header(best, columns)
     return best, delimiter
+
+
+def _says_nothing(text: str) -> bool:
+    """Whether a line above the header is empty, or Excel's word on the separator."""
+    return text.strip().strip('"').lower() in ("", "sep=,", "sep=;", "sep=")
 
 
 def _count_known(names: list[str], columns: Columns) -> int:
