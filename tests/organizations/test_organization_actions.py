@@ -37,6 +37,14 @@ def test_every_problem_is_told_by_field() -> None:
     assert find_organization_problems(NORTHSIDE) == {}
 
 
+@pytest.mark.parametrize("name", ["North\nside", "\x1b[31mNorthside", "n" * 201])
+def test_a_name_is_a_line_of_text(name: str) -> None:
+    assert find_organization_problems(OrganizationFacts("a", name)) == {
+        "name": "write at most 200 characters, and no control characters"
+    }
+    assert find_organization_problems(OrganizationFacts("a", "n" * 200)) == {}
+
+
 @pytest.mark.parametrize("zone", ["../../etc/passwd", "/etc/localtime", "EST5EDT4", "+05", ""])
 def test_no_zone_but_a_named_one(zone: str) -> None:
     assert list(find_organization_problems(OrganizationFacts("a", "A", time_zone=zone))) == [

@@ -1,6 +1,7 @@
 """What is done with organizations, as the service role."""
 
 from dataclasses import dataclass
+from unicodedata import category
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from django.db import connection
@@ -9,6 +10,7 @@ from handrail.core.refusal import Refusal
 from handrail.core.slugs import SLUG_RULE, is_slug
 from handrail.organizations.models import Organization
 
+LONGEST_NAME = 200
 LEARNER_WORDS = ("student", "apprentice", "participant", "learner")
 
 
@@ -76,6 +78,8 @@ def find_organization_problems(facts: OrganizationFacts) -> dict[str, str]:
         problems["slug"] = f"{facts.slug!r} cannot be a slug; write {SLUG_RULE}"
     if not facts.name.strip():
         problems["name"] = "write the organization's name"
+    elif len(facts.name) > LONGEST_NAME or any(category(each) == "Cc" for each in facts.name):
+        problems["name"] = f"write at most {LONGEST_NAME} characters, and no control characters"
     if facts.learner_word not in LEARNER_WORDS:
         words = ", ".join(LEARNER_WORDS)
         problems["learner_word"] = f"{facts.learner_word!r} is not known; write one of {words}"
