@@ -38,6 +38,7 @@ def run(database: Database, *arguments: str) -> str:
     [
         (("--endpoint", "miladi"), "there is no endpoint 'miladi'; see: handrail provider list"),
         (("--status", "faild"), "needs_attention"),
+        (("--since", "yesterday"), "write one such as 2026-11-28 or 2026-11-28T09:30, in UTC"),
     ],
 )
 def test_a_mistyped_choice_is_told(

@@ -9,7 +9,28 @@ import typer
 
 STATUSES = ("received", "waiting", "applied", "ignored", "needs_attention")
 Endpoint = Annotated[str, typer.Option(help="Key of the endpoint, the last part of its address.")]
-Since = Annotated[datetime | None, typer.Option(help="Received at or after this time, UTC.")]
+
+
+def read_time(text: str) -> datetime:
+    """A time such as 2026-11-28 or 2026-11-28T09:30, in UTC unless it says otherwise.
+
+    Raises:
+        typer.BadParameter: it is none.
+    """
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        words = "is no time; write one such as 2026-11-28 or 2026-11-28T09:30, in UTC"
+        raise typer.BadParameter(f"{text!r} {words}") from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+Since = Annotated[
+    datetime | None,
+    typer.Option(
+        parser=read_time, metavar="TIME", help="Received at or after this time, UTC: 2026-11-28."
+    ),
+]
 
 
 def applier() -> None:
@@ -53,7 +74,7 @@ def events(
         kind=kind,
         event_id=event_id,
         external_id=external_id,
-        since=_in_utc(since),
+        since=since,
     )
     page = list_events(search, limit=limit)
     for row in page.rows:
@@ -92,7 +113,7 @@ def replay(
     _check_endpoint(endpoint)
     count = skipped = 0
     ids = list(dict.fromkeys(id or []))
-    for chosen in _choose(ids, endpoint=endpoint, status=status, since=_in_utc(since)):
+    for chosen in _choose(ids, endpoint=endpoint, status=status, since=since):
         refused = replay_possible(chosen, reason=reason, dry_run=dry_run)
         for why in refused:
             typer.echo(f"Skipped: {why}", err=True)
@@ -167,7 +188,3 @@ def _check_endpoint(key: str) -> None:
 
     if key and not WebhookEndpoint.objects.filter(key=key).exists():
         raise typer.BadParameter(f"there is no endpoint {key!r}; see: handrail provider list")
-
-
-def _in_utc(moment: datetime | None) -> datetime | None:
-    return moment and (moment if moment.tzinfo else moment.replace(tzinfo=UTC))
