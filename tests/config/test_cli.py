@@ -654,10 +654,13 @@ def test_a_backup_overwrites_nothing(installed: Path) -> None:
 
 
 def test_a_backup_that_cannot_be_written_is_told(installed: Path) -> None:
-    result = handrail("backup", "no/such/folder", folder=installed)
-
-    assert result.returncode == 1
-    assert "cannot be written: No such file or directory" in result.stderr
+    for file, why in (
+        ("no/such/folder", "No such file or directory"),
+        ("n" * 256, "name too long"),
+    ):
+        result = handrail("backup", file, folder=installed)
+        assert result.returncode == 1
+        assert re.fullmatch(f"handrail: {file} cannot be written: .*{why}\\.\n", result.stderr)
 
 
 @pytest.mark.parametrize(

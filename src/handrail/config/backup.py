@@ -54,12 +54,12 @@ def back_up(file: Path, *, folder: Path) -> None:
     Raises:
         Refusal: `file` exists, or the database cannot be read.
     """
-    if file.exists():
-        raise Refusal(f"{file} exists already. Give another name.")
     unfinished = file.with_name(f"{file.name}.unfinished")
-    unfinished.unlink(missing_ok=True)
     with _open_for_backup(folder) as (admin_dsn, name):
         try:
+            if file.exists():
+                raise Refusal(f"{file} exists already. Give another name.")
+            unfinished.unlink(missing_ok=True)
             descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         except OSError as error:
             raise Refusal(f"{file} cannot be written: {error.strerror}.") from None
