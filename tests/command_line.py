@@ -27,18 +27,19 @@ def _command(arguments: tuple[str | Path, ...]) -> list[str]:
     return [sys.executable, "-m", "handrail.config.cli", *map(str, arguments)]
 
 
-def handrail(database: Database, *arguments: str | Path, stdin: str = "", **more: str) -> Said:
+def handrail(
+    database: Database, *arguments: str | Path, stdin: str | bytes = "", **more: str
+) -> Said:
     """Run a command as the service role; `more` are further environment variables."""
     result = subprocess.run(
         _command(arguments),
         env=database.environment() | more,
-        input=stdin,
+        input=stdin.encode() if isinstance(stdin, str) else stdin,
         capture_output=True,
-        text=True,
         check=False,
         timeout=60,
     )
-    return Said(result.returncode, result.stdout, result.stderr)
+    return Said(result.returncode, result.stdout.decode(), result.stderr.decode())
 
 
 def handrail_at_terminal(database: Database, *arguments: str | Path, typed: str) -> Said:

@@ -192,6 +192,21 @@ def test_a_slip_of_the_pen() -> None:
     )
 
 
+def test_an_argument_that_is_no_text_is_told() -> None:
+    result = subprocess.run(
+        [*HANDRAIL, "import-roster", b"caf\xe9.csv"],
+        env=PLAIN,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (result.returncode, result.stderr) == (
+        2,
+        "handrail: An argument is not UTF-8. Write it in UTF-8, or give the file another name.\n",
+    )
+
+
 @pytest.mark.parametrize("command", ["release-outbound", "migrate", "doctor"])
 def test_without_an_installation_it_is_told_how_to_get_one(folder: Path, command: str) -> None:
     result = handrail(command, folder=folder)

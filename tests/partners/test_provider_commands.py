@@ -33,8 +33,11 @@ def add_provider(organization: str, facts: ProviderFacts) -> None:
         save_provider(save_organization(OrganizationFacts(organization, organization))[0], facts)
 
 
-def configure(database: Database, *options: str, stdin: str = "") -> Said:
-    return handrail(database, "provider", "configure", "careersafe", *options, stdin=stdin)
+def configure(
+    database: Database, *options: str, stdin: str | bytes = "", **environment: str
+) -> Said:
+    words = ("provider", "configure", "careersafe", *options)
+    return handrail(database, *words, stdin=stdin, **environment)
 
 
 def read_credentials() -> dict[str, str]:
@@ -183,6 +186,13 @@ def test_secrets_that_cannot_be_read_are_not_repeated(text: str, message: str) -
         read_secrets(text)
 
     assert str(refused.value) == message
+
+
+def test_secrets_that_are_no_text_are_told(database: Database) -> None:
+    said = configure(database, stdin=b"api_key=caf\xe9\n", PYTHONIOENCODING="utf-8:strict")
+
+    assert (said.code, said.out) == (1, "")
+    assert said.err == "handrail: What stands on standard input is not UTF-8.\n"
 
 
 def test_no_secret_is_an_argument(database: Database, tmp_path: Path) -> None:

@@ -109,3 +109,13 @@ def test_a_password_is_never_an_argument(database: Database) -> None:
 
     assert "--generate-password" in said.out
     assert "--password" not in said.out
+
+
+@pytest.mark.parametrize("errors", ["strict", "surrogateescape"])
+def test_a_password_that_is_no_text_is_told(database: Database, errors: str) -> None:
+    password = b"a long caf\xe9 password\n"
+    said = handrail(database, *NORTHSIDE, stdin=password * 2, PYTHONIOENCODING=f"utf-8:{errors}")
+
+    assert (said.code, said.out) == (1, "")
+    assert said.err == "handrail: The password is not UTF-8. Nothing was created.\n"
+    assert Organization.objects.count() == 0

@@ -84,6 +84,8 @@ COMMANDS: dict[str, Command] = {
 
 def main() -> None:
     """Run a command; what a person can mend is told in a sentence, not a traceback."""
+    if not all(word.isascii() or _is_text(word) for word in sys.argv):
+        _refuse("An argument is not UTF-8. Write it in UTF-8, or give the file another name.", 2)
     name, arguments = split_command(sys.argv[1:])
     if name in ("-h", "--help", "help"):
         typer.echo(write_help())
@@ -94,6 +96,11 @@ def main() -> None:
         hint = f" Did you mean {near[0]}?" if near else ""
         _refuse(f"There is no command {name}.{hint} See: handrail --help", 2)
     run_command(name, entry, arguments)
+
+
+def _is_text(word: str) -> bool:
+    """Whether it was UTF-8; bytes that are none come as letters that cannot be written."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in word)
 
 
 def split_command(words: list[str]) -> tuple[str, list[str]]:

@@ -180,7 +180,10 @@ def _check_names(provider: "Provider", given: dict[str, str]) -> None:
 def _take_secrets(*, asked: bool) -> dict[str, str]:
     """What stands on standard input; a person is asked where nothing else is to be set."""
     if not sys.stdin.isatty():
-        text = sys.stdin.read(_MOST_BYTES + 1)
+        try:
+            text = sys.stdin.read(_MOST_BYTES + 1)
+        except UnicodeError:
+            raise SecretsRefused("What stands on standard input is not UTF-8.") from None
         if len(text) > _MOST_BYTES:
             raise SecretsRefused("There is more on standard input than secrets can be.")
         return read_secrets(text)

@@ -54,12 +54,16 @@ def _ask_password() -> str:
 
     from handrail.people.actions import ProfileRefused
 
-    if sys.stdin.isatty():
-        first, second = getpass.getpass("Password: "), getpass.getpass("Once more: ")
-    else:
-        first, second = (
-            sys.stdin.readline(_LONGEST_PASSWORD_LINE).rstrip("\r\n") for _ in range(2)
-        )
+    try:
+        if sys.stdin.isatty():
+            first, second = getpass.getpass("Password: "), getpass.getpass("Once more: ")
+        else:
+            first, second = (
+                sys.stdin.readline(_LONGEST_PASSWORD_LINE).rstrip("\r\n") for _ in range(2)
+            )
+        first.encode()  # In some locales what is not UTF-8 can be read, but not written.
+    except UnicodeError:
+        raise ProfileRefused("The password is not UTF-8. Nothing was created.") from None
     if first != second:
         raise ProfileRefused("The two passwords are not the same. Nothing was created.")
     return first
