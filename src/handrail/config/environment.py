@@ -83,10 +83,11 @@ class Environment:
     """`HANDRAIL_ALLOWED_PRIVATE_HOSTS`: comma list of host:port that outbound calls may reach
     although the address is private (default: none)."""
     mail_url: str = field(repr=False)
-    """`HANDRAIL_MAIL_URL`: `smtp://user:password@host:587` (STARTTLS), `smtps://...:465`, or
-    `file:///folder` that keeps each message as a file."""
+    """`HANDRAIL_MAIL_URL`: `smtp://user:password@host:587` (STARTTLS when a user is given),
+    `smtps://...:465`, or `file:///folder` that keeps each message as a file."""
     sandbox: bool
-    """`HANDRAIL_SANDBOX` on or off (default): start the sandbox partners with `handrail run`."""
+    """`HANDRAIL_SANDBOX` on or off (default; with `handrail run` and the embedded database on):
+    whether practice partners belong to this installation and are started with it."""
     service_token: str = field(repr=False)
     """`HANDRAIL_SERVICE_TOKEN`: bearer token of other services of the installation, at least 32
     characters; empty (default): no service may call."""

@@ -28,7 +28,7 @@ from handrail.config.installation import (
     read_installation,
 )
 from handrail.config.parent_death import make_die_with_parent
-from handrail.config.parsing import format_host_port, parse_host_port
+from handrail.config.parsing import format_host_port, parse_host_port, parse_switch
 from handrail.config.supervisor import Group, ProcessSpec
 
 EXAMPLE = "handrail.config.example"
@@ -116,7 +116,8 @@ def list_processes(
 ) -> list[ProcessSpec]:
     """Return the group's children in the order in which they are stopped."""
     specs = [installation.spec_of(name) for name in ("web", "applier", "worker")]
-    if local is not None and sandbox_config(local.folder).exists():
+    wanted = parse_switch(installation.variables.get("HANDRAIL_SANDBOX", "off"))
+    if wanted and local is not None and sandbox_config(local.folder).exists():
         folder = local.folder / "sandbox"
         specs.append(
             installation.spec_of(
