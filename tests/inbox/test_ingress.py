@@ -354,6 +354,19 @@ def test_a_secret_that_cannot_be_opened_is_none(
     assert "was altered or belongs to another row" in caplog.text
 
 
+def test_a_previous_secret_counts_only_beside_one_that_can_be_opened(
+    world: World, ingress: Server
+) -> None:
+    endpoint = world.make_endpoint()
+    world.set_secret(endpoint.id, OTHER_SECRET, previous=SECRET)
+    world.admin.execute("update webhook_endpoints set secret = previous_secret")
+
+    answer = ingress.post("milady", BODY, sign(BODY, secret=SECRET))
+
+    assert answer[:2] == (503, "this endpoint has no secret yet, send it again later")
+    assert world.events("id") == []
+
+
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH", "OPTIONS"])
 def test_only_post_is_understood(world: World, ingress: Server, method: str) -> None:
     world.make_endpoint()

@@ -11,6 +11,7 @@ from handrail.inbox.connection import RETRY_SECONDS
 from tests.databases import Database
 from tests.inbox.conftest import Serve
 from tests.inbox.server import DatabaseProxy, Server
+from tests.inbox.test_ingress import wait_until
 from tests.inbox.world import World, sign_hex
 
 BODY = b'{"event":"course.completed"}'
@@ -190,6 +191,21 @@ def test_what_was_counted_is_written_when_the_ingress_stops(
             assert ingress.post("milady", BODY, {}).status == 401
 
     assert world.value("select refused_count from webhook_endpoints") == 7
+
+
+def test_what_was_counted_while_the_database_was_away_is_written_when_it_is_back(
+    world: World, serve: Serve, proxy: DatabaseProxy, proxied: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.make_endpoint(scheme="hmac-sha256-hex")
+    ingress = serve(dsn=proxied)
+    for _ in range(3):
+        assert ingress.post("milady", BODY, {}).status == 401
+    proxy.cut()
+    wait_until(lambda: "refused messages could not be counted" in caplog.text)
+    assert world.value("select refused_count from webhook_endpoints") == 0
+    proxy.open()
+
+    wait_until(lambda: world.value("select refused_count from webhook_endpoints") == 3)
 
 
 def test_a_refused_flood_writes_once_a_second_and_opens_one_item(
