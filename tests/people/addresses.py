@@ -1,14 +1,16 @@
 """Views for the tests of the middleware, below the addresses of the faces."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from django.db import connection
+from django.forms import Form
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.template.response import TemplateResponse
 from django.urls import path
 
 from handrail.organizations.identity import open_as
 from handrail.people.access import get_facts, own_transactions, sign_in_required, staff_required
+from handrail.people.forms import LoginWebAuthnForm, UserTokenForm
 
 
 def read_claims() -> str:
@@ -72,6 +74,15 @@ def fail_in_database(request: HttpRequest) -> HttpResponse:
     return HttpResponse()
 
 
+def present(form: type[Form]) -> Callable[[HttpRequest], HttpResponse]:
+    """Fill in a form with something that is not right, and go on."""
+
+    def view(request: HttpRequest) -> HttpResponse:
+        return HttpResponse("taken" if form(request.GET).is_valid() else read_claims())
+
+    return view
+
+
 @own_transactions
 def work_outside(request: HttpRequest) -> HttpResponse:
     state = f"{connection.in_atomic_block} {read_claims()} {request.user.is_authenticated}"
@@ -81,6 +92,8 @@ def work_outside(request: HttpRequest) -> HttpResponse:
 
 views = {
     "claims": tell_claims,
+    "link": present(UserTokenForm),
+    "passkey": present(LoginWebAuthnForm),
     "lazy": render_claims,
     "stream": stream_claims,
     "500": answer_500,

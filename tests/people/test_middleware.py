@@ -3,15 +3,18 @@
 import json
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from django.db import connection, connections
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from fido2.utils import websafe_encode
 from pytest_django import Settings
 
 from tests.cast import School
 from tests.factories import World
+from tests.people.test_second_factor import begin, enroll
 
 
 @pytest.fixture(autouse=True)
@@ -159,6 +162,37 @@ def test_a_closed_account_is_over_at_once(school: School, client: Client) -> Non
     school.change("profiles", school.lena.profile, is_active=False)
 
     assert read_claims(client, "/student/test/claims") == {"sub": None}
+
+
+def test_before_the_second_factor_one_is_known_where_one_signs_in_and_nowhere_else(
+    school: School,
+) -> None:
+    enroll(Client(), school.alice)
+    client = begin(school.alice)
+
+    assert {
+        face: read_claims(client, f"/{face}/test/claims")
+        for face in ("student", "admin", "api", "accounts")
+    } == {
+        "student": {"sub": None},
+        "admin": {"sub": None},
+        "api": {"sub": None},
+        "accounts": {"sub": str(school.alice.profile)},
+    }
+
+
+@pytest.mark.parametrize("way", ["link", "passkey"])
+def test_who_presents_what_is_not_right_is_again_who_came(
+    school: School, client: Client, way: str
+) -> None:
+    lena = str(school.lena.profile)
+    credential = {"response": {"userHandle": websafe_encode(lena.encode())}}
+    presented = {"uidb36": lena, "key": "wrong", "credential": json.dumps(credential)}
+    path = f"/accounts/test/{way}?{urlencode(presented)}"
+
+    assert read_claims(client, path) == {"sub": None}
+    school.bob.sign_in(client)
+    assert read_claims(client, path) == {"sub": str(school.bob.profile)}
 
 
 @pytest.mark.parametrize("name", ["signed-in", "staff"])
