@@ -1,11 +1,15 @@
 """The origin's enroll calls: who may, what they start, what they answer."""
 
+import json
+import re
 from collections.abc import Iterator
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from pytest_django import Settings
 
 from handrail.organizations.models import Organization
@@ -100,6 +104,21 @@ def test_a_service_starts_an_enrollment_and_a_repeat_starts_nothing_again(
     assert world.rows(
         "select distinct cause_kind, actor_id, reason from step_events where to_status = 'in_progress'"
     ) == [("person", None, "asked to start what is due")]
+
+
+def test_a_service_works_as_staff_where_the_row_belongs(world: World, program: UUID) -> None:
+    enrollment = enroll_late(world, program)
+    world.database.use_django_as("web")
+    with CaptureQueriesContext(connection) as captured:
+        ask(Client(), ENROLL, {"enrollment_id": str(enrollment)})
+
+    set_last = [each["sql"] for each in captured if "request.jwt.claims" in each["sql"]][-1]
+    (claims,) = re.findall(r"{.*}", set_last)
+    assert json.loads(claims) == {
+        "sub": None,
+        "organization_id": str(world.organization),
+        "org_role": "staff",
+    }
 
 
 def test_a_step_is_answered_for_alone(world: World, program: UUID) -> None:
