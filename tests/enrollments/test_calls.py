@@ -116,6 +116,25 @@ def test_leaving_while_it_is_sent_and_it_did_not_happen(
     assert see_attention(world) == []
 
 
+@pytest.mark.parametrize(
+    ("answer", "state", "attention"),
+    [(REFUSED, "canceled", []), (UNDECIDABLE, "needs_person", ["call"])],
+)
+def test_leaving_while_the_account_is_asked_for_that_a_person_would_have_to_see_to(
+    world: World, answer: dict[str, Any], state: str, attention: list[str]
+) -> None:
+    organization = world.organization()
+    ada = world.learner(organization)
+    program = world.program(organization, world.course(world.provider(organization)))
+    enrollment = world.enroll(ada, program)
+    (call,) = world.claim()
+    world.call("withdraw_enrollment", enrollment.id, "moved away")
+    world.record(call, "needs_person", **answer)
+
+    assert see_calls(world, ada) == [f"create_account {state}"]
+    assert see_attention(world) == attention
+
+
 def test_leaving_while_nobody_knows_looks_first(world: World, school: School) -> None:
     school.record("unknown", error="no answer", after_seconds=0)
     school.withdraw()
@@ -251,6 +270,17 @@ def test_a_call_is_repeated_when_it_is_due(world: World, school: School, result:
     assert school.repeat().uncertain == (result == "unknown")
     school.record(external_id="e-1")
     assert school.runs() == ["active"]
+
+
+@pytest.mark.parametrize(("result", "hours"), [("failed", 0), ("unknown", 25)])
+def test_the_key_is_as_old_as_what_the_partner_may_have_done_with_it(
+    world: World, school: School, result: str, hours: int
+) -> None:
+    school.record(result, error="busy", after_seconds=0)
+    world.admin.execute("update intents set first_sent_at = first_sent_at - interval '25 hours'")
+
+    claimed = world.service.execute("select key_age from claim_intents(1, 60, 1, '{}', '{}')")
+    assert [round(age / 3600) for (age,) in claimed] == [hours]
 
 
 def test_attempts_are_used_up_but_not_by_an_outage(world: World, school: School) -> None:

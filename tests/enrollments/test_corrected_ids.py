@@ -209,16 +209,24 @@ def test_messages_that_came_under_the_wrong_id_are_applied_once_more(
             **values,
         )
 
-    hers, known, erased, other = (
+    hers, known, erased, other, left = (
         store(1),
         store(2, status="ignored", reason="already completed"),
         store(3, body=None),
         store(4, match_external_id="enr-9"),
+        store(5, status="needs_attention", reason="unknown event"),
     )
+    world.call("decide_webhook_events", [left], "ignore", "the partner was trying something")
     correct(world, enrollment, course, "enr-right")
 
     states = dict(world.rows("select id, status from webhook_events"))
-    assert states == {hers: "received", known: "received", erased: "applied", other: "applied"}
+    assert states == {
+        hers: "received",
+        known: "received",
+        erased: "applied",
+        other: "applied",
+        left: "ignored",  # by a person
+    }
 
 
 def test_an_id_that_the_partner_named_is_not_corrected(

@@ -172,6 +172,24 @@ def test_a_call_of_before_the_configuration_is_made_again_by_itself(
     assert world.value("select next_attempt_at > now() from intents")
 
 
+@pytest.mark.parametrize(
+    ("seconds", "status", "attention"),
+    [(5, "failed", []), (15, "needs_person", ["provider_calls"])],
+)
+def test_a_worker_has_ten_seconds_to_know_the_configuration(
+    world: World, course: Course, seconds: int, status: str, attention: list[str]
+) -> None:
+    enroll(world, course, 1)
+    world.admin.execute(
+        "update partner_lms_providers set configured_at = now() - make_interval(secs => %s)",
+        [seconds],
+    )
+    refuse(world)
+
+    assert world.column("select status from intents") == [status]
+    assert see_attention(world) == attention
+
+
 def test_a_refusal_that_is_recorded_during_the_retry_keeps_its_entry(
     world: World, course: Course, database: Database
 ) -> None:

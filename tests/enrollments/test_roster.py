@@ -269,6 +269,23 @@ def test_a_program_without_a_published_version_cannot_be_enrolled_in(
     assert finding == (2, "refused", f"program 'draft' is not known; write one of {PROGRAMS}")
 
 
+def test_an_archived_program_is_not_offered_and_stops_nobody_else(
+    database: Database, northside: Organization
+) -> None:
+    with database.connect("superuser") as admin:
+        admin.execute("update programs set archived_at = now() where slug = 'esthetics'")
+
+    told = take(
+        northside,
+        f"{HEADER}Ann,Lee,ann@example.org,esthetics,WIOA,2026-09-01,,\n"
+        "Bo,Lee,bo@example.org,medical-assistant,WIOA,2026-09-01,,\n",
+    )
+
+    others = PROGRAMS.replace("esthetics, ", "")
+    assert told == [(2, "refused", f"program 'esthetics' is not known; write one of {others}")]
+    assert [each[:2] for each in describe()] == [("bo@example.org", "medical-assistant")]
+
+
 def test_batches_are_taken_as_they_are_read(
     northside: Organization, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -230,6 +230,14 @@ def test_a_failure_is_of_the_day_that_staff_name(world: World, school: School) -
     assert school.see() == "active: completed, in_progress, pending"
 
 
+def test_a_failure_of_today_is_not_later_than_now(world: World, school: School) -> None:
+    school.fail(today())
+
+    world.report("course.completed", school.ada, school.first, occurred_at=now())
+
+    assert school.see() == "active: completed, in_progress, pending"
+
+
 def test_a_failed_step_completes_when_the_same_run_reports_it_later(
     world: World, school: School
 ) -> None:
