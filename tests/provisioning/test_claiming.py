@@ -4,7 +4,8 @@ import asyncio
 from uuid import UUID
 
 import pytest
-from django.conf import settings
+from django.conf import settings as django_settings
+from pytest_django import Settings
 
 from handrail.core.crypto import Keyring
 from handrail.core.outbound import CALLS_AT_ONCE, OutboundPool
@@ -13,6 +14,7 @@ from handrail.enrollments import provisioning
 from handrail.partners.providers import BoundProvider, ProviderCache
 from tests.provisioning.campus import Campus
 from tests.provisioning.world import run_worker_here, wait_until
+from tests.scripted_partner import ScriptedPartner, reply
 
 
 def test_a_long_queue_at_one_partner_never_waits_for_the_sweep(
@@ -28,6 +30,28 @@ def test_a_long_queue_at_one_partner_never_waits_for_the_sweep(
         )
 
 
+def test_what_is_due_at_a_partner_that_is_left_alone_is_not_taken(
+    campus: Campus, partner: ScriptedPartner, settings: Settings
+) -> None:
+    world = campus.world
+    settings.HANDRAIL_ALLOWED_PRIVATE_HOSTS |= {("127.0.0.1", campus.sandbox.port)}
+    partner.answer(reply(503, {"message": "come back"}, Retry_After="3600"))
+    away = world.add_provider("nrf", base_url=f"http://127.0.0.1:{partner.port}")
+    program = world.add_program([world.add_course(away, "C")])
+    good = world.add_program([campus.add_course("milady")])
+    with run_worker_here("provisioning"):
+        first = world.enroll(program)
+        wait_until(lambda: world.list_intents()[0]["status"] == "failed")
+        second = world.enroll(program)
+        other = world.enroll(good)
+        wait_until(lambda: world.get_run(other)["status"] == "active")
+    assert [
+        (each["status"], each["calls"])
+        for enrollment in (first, second)
+        for each in world.list_intents(enrollment)
+    ] == [("failed", 1), ("queued", 0)]
+
+
 def test_a_provider_that_is_loaded_while_the_others_are_refreshed_is_kept(campus: Campus) -> None:
     courses = [campus.add_course(slug) for slug in ("milady", "hsi")]
     world = campus.world
@@ -37,8 +61,8 @@ def test_a_provider_that_is_loaded_while_the_others_are_refreshed_is_kept(campus
     )
 
     async def race() -> dict[str, object]:
-        connection = ServiceConnection(settings.HANDRAIL_SECRET_DSNS["worker"], name="cache")
-        keyring = Keyring(settings.HANDRAIL_SECRET_KEYS)
+        connection = ServiceConnection(django_settings.HANDRAIL_SECRET_DSNS["worker"], name="cache")
+        keyring = Keyring(django_settings.HANDRAIL_SECRET_KEYS)
         cache = ProviderCache(connection, pool=OutboundPool(), keyring=keyring)
         await cache.get([first])
         found, _ = await asyncio.gather(cache.get([first, second]), cache.refresh())

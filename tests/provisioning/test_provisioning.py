@@ -1,5 +1,6 @@
 """Calls to partners and their results, with the practice partners over real HTTP."""
 
+import asyncio
 import time
 from dataclasses import replace
 from datetime import datetime
@@ -8,12 +9,16 @@ from typing import Any
 import pytest
 from pytest_django import Settings
 
+from handrail.core.service_connection import ServiceConnection
+from handrail.enrollments.calls import Result
+from handrail.enrollments.recording import Ended, Recorder
 from handrail.partners.actions import configure_provider
 from handrail.partners.adapters.milady import adapter as milady
 from handrail.partners.adapters.origin import OriginAdapter
 from handrail.partners.protocol import AccountFacts, Offers
 from handrail.partners.registry import load_adapters
 from tests.provisioning.campus import Campus
+from tests.provisioning.test_calls import make_claimed
 from tests.provisioning.world import World, run_worker_here, wait_until
 from tests.scripted_partner import HANG, ScriptedPartner, reply
 
@@ -289,6 +294,21 @@ def test_a_partner_that_is_down_for_all_uses_up_no_attempts_by_errors_either(
     # Eight succeeded; what failed counts only until it was clear that nobody gets an answer.
     assert 8 <= sum(attempts) <= 8 + 6
     assert world.list_attention() == []
+
+
+@pytest.mark.usefixtures("keyed")
+def test_calls_that_nobody_can_look_up_use_up_no_attempts_in_an_outage_either(
+    campus: Campus,
+) -> None:
+    world = campus.world
+    program = world.add_program([campus.add_course("milady")])
+    enrollments = [world.enroll(program) for _ in range(2)]
+    campus.order_fault("milady", "", "error_before", times=10)
+    with run_worker_here("provisioning"):
+        wait_until(lambda: all(is_active(world, each) for each in enrollments), seconds=30)
+    assert [each[1] for each in campus.list_ledger("milady")].count("not_done") == 10
+    # Four succeeded; of what failed the first four counted, for it may have been their own fault.
+    assert sum(each["attempts"] for each in world.list_intents()) == 4 + 4
 
 
 def test_a_call_that_never_gets_an_answer_ends_with_a_person(
@@ -635,6 +655,36 @@ def test_a_locked_run_delays_its_own_result_only(campus: Campus) -> None:
         holder.rollback()
         wait_until(lambda: is_active(world, blocked))
     assert len(campus.list_enrollments("nds")) == 6
+
+
+def test_a_result_that_cannot_be_recorded_while_its_lease_lasts_is_brought_no_more(
+    campus: Campus, settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    world = campus.world
+    world.enroll(world.add_program([campus.add_course("nds")]))
+    ((id, fence),) = world.rows(
+        "select intent_id::text, fence from claim_intents(1, 60, 1, '{}', '{}')"
+    )
+    recorded: list[Ended] = []
+
+    async def bring() -> None:
+        connection = ServiceConnection(settings.HANDRAIL_SECRET_DSNS["worker"], name="results")
+        recorder = Recorder(connection, lease=0.5, recorded=recorded.extend)
+        running = asyncio.create_task(recorder.run())
+        done = Result(intent_id=id, fence=fence, result="done", external_id="P-1")
+        recorder.add(make_claimed(intent_id=id, fence=fence), done)
+        words = f"call {id} was taken over by another worker"
+        await asyncio.to_thread(wait_until, lambda: words in caplog.text, seconds=5)
+        holder.rollback()
+        recorder.close()
+        await running
+        await connection.close()
+
+    with world.database.connect("superuser", autocommit=False) as holder:
+        holder.execute("select from intents for update")
+        asyncio.run(bring())
+    assert recorded == []
+    assert [each["status"] for each in world.list_intents()] == ["sending"]
 
 
 def test_an_account_of_somebody_else_is_not_taken_over(

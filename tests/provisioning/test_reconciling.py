@@ -1,6 +1,7 @@
 """The reconciler: what a lost webhook would have told is found by asking."""
 
 import asyncio
+import json
 import time
 from uuid import UUID
 
@@ -15,7 +16,7 @@ from handrail.enrollments import reconciling
 from handrail.enrollments.reconciling import Reconciler, Tally
 from tests.provisioning.campus import Campus
 from tests.provisioning.world import World, run_worker_here, wait_until
-from tests.scripted_partner import HANG, ScriptedPartner, reply, run_scripted_partner
+from tests.scripted_partner import HANG, Request, ScriptedPartner, reply, run_scripted_partner
 
 
 def go_round(
@@ -263,24 +264,25 @@ def test_a_refusal_that_ends_with_a_full_stop_gets_no_second_one(
     ]
 
 
-def test_what_is_known_newer_is_not_overwritten_by_an_older_answer(
-    world: World, partner: ScriptedPartner, settings: Settings
+def test_what_is_reported_while_the_partner_answers_is_not_overwritten(
+    world: World, partner: ScriptedPartner, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The answer to a question counts from when it was asked."""
-    provider = world.add_provider("milady", base_url=f"http://127.0.0.1:{partner.port}")
-    enrollment = world.enroll(world.add_program([world.add_course(provider, "C")]))
-    with world.database.connect("superuser") as superuser:
-        superuser.execute(
-            "update partner_lms_enrollments set status = 'active', external_enrollment_id = 'E-1', "
-            "progress = 60, progress_at = now() + interval '2 seconds'"
-        )
-        superuser.execute("update intents set status = 'done'")
-    partner.answer(reply(200, {"progressPercent": 40, "status": "in_progress"}))
+    enroll_at_scripted(world, partner)
+    report = {"ref": "1", "kind": "progress.updated", "percent": 60, "cause_kind": "webhook"}
+    report["external_enrollment_id"] = "E-1"
+    report["provider_id"] = str(world.value("select id from partner_lms_providers"))
+
+    def report_and_answer(_: Request) -> bytes:
+        world.rows("select apply_partner_events(%s::jsonb)", json.dumps([report]))
+        return reply(200, {"progressPercent": 40, "status": "in_progress"})
+
+    monkeypatch.setattr(partner, "take_reply", report_and_answer)
     tally = go_round(settings)
     assert [(each.outcome, each.reason) for each in tally.differences] == [
         ("ignored", "older than the progress known")
     ]
-    assert world.get_run(enrollment)["progress"] == 60
+    assert world.value("select progress from partner_lms_enrollments") == 60
 
 
 def test_questions_are_spread_over_the_interval(
