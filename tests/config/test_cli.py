@@ -489,10 +489,12 @@ def test_doctor_finds_nothing_wrong(installed: Path) -> None:
 
 
 @contextlib.contextmanager
-def administrator(folder: Path) -> Iterator[psycopg.Connection[tuple[object, ...]]]:
+def administrator(
+    folder: Path, database: str = "handrail"
+) -> Iterator[psycopg.Connection[tuple[object, ...]]]:
     with (
         EmbeddedPostgres(folder / "var" / "data", say=lambda _: None) as postgres,
-        psycopg.connect(postgres.admin_dsn("handrail"), autocommit=True) as admin,
+        psycopg.connect(postgres.admin_dsn(database), autocommit=True) as admin,
     ):
         yield admin
 
@@ -536,8 +538,9 @@ def test_doctor_says_what_is_wrong_and_how_to_mend_it(
     assert any(line.startswith(f"WRONG  {words}") for line in wrong), result.stdout
 
 
-def test_doctor_sees_open_secrets_and_a_wrong_setting(installed: Path) -> None:
-    secrets = (installed / "var" / "data").resolve() / "secrets.json"
+@pytest.mark.parametrize("name", ["passwords.json", "secrets.json"])
+def test_doctor_sees_open_secrets_and_a_wrong_setting(installed: Path, name: str) -> None:
+    secrets = (installed / "var" / "data").resolve() / name
     secrets.chmod(0o644)
     result = handrail("doctor", folder=installed, HANDRAIL_SERVICE_TOKEN="short")
     secrets.chmod(0o600)
@@ -596,6 +599,8 @@ def test_backup_and_restore(installed: Path) -> None:
         assert admin.execute("select session_key from django_session").fetchall() == [("alice",)]
         question = "select outbound_held, calls_doubted_until = 'infinity' from installation"
         assert admin.execute(question).fetchall() == [(True, True)]
+    with administrator(installed, "handrail_before_restore") as admin:
+        assert admin.execute("select session_key from django_session").fetchall() == [("bob",)]
     examined = handrail("doctor", folder=installed)
     assert examined.returncode == 1
     (wrong,) = [line for line in examined.stdout.splitlines() if line.startswith("WRONG")]
@@ -676,6 +681,16 @@ def test_a_backup_that_cannot_be_written_is_told(installed: Path) -> None:
         result = handrail("backup", file, folder=installed)
         assert result.returncode == 1
         assert re.fullmatch(f"handrail: {file} cannot be written: .*{why}\\.\n", result.stderr)
+
+
+def test_what_is_left_of_a_backup_that_was_broken_off_is_no_hindrance(installed: Path) -> None:
+    unfinished = installed / "again.unfinished"
+    unfinished.write_text("half")
+    result = handrail("backup", "again", folder=installed)
+
+    assert result.returncode == 0, result.stderr
+    assert (installed / "again").stat().st_mode & 0o777 == 0o600
+    assert not unfinished.exists()
 
 
 @pytest.mark.parametrize(
@@ -761,8 +776,15 @@ def test_a_backup_of_another_program_replaces_nothing(installed: Path) -> None:
 
 @pytest.fixture
 def variables() -> Iterator[dict[str, str]]:
+    with start_server() as variables:
+        yield variables
+
+
+@contextlib.contextmanager
+def start_server(*, durable: bool = True) -> Iterator[dict[str, str]]:
+    """Start a server of one's own; the settings of an installation there."""
     folder = make_server_folder()
-    with EmbeddedPostgres(folder / "data", tcp=True) as postgres:
+    with EmbeddedPostgres(folder / "data", tcp=True, durable=durable) as postgres:
         admin = psycopg.conninfo.conninfo_to_dict(postgres.admin_dsn())
         own = {role.password_variable: f"password of {role}" for role in DatabaseRole}
         yield own | {
@@ -861,3 +883,52 @@ def test_a_server_of_ones_own_from_nothing_to_restored(
     assert busy.returncode == 1
     assert "Stop every web, applier and worker process" in busy.stderr
     assert not (folder / "var").exists()
+
+
+def test_doctor_sees_a_forgetful_server_and_another_locale(folder: Path) -> None:
+    with start_server(durable=False) as variables:
+        with psycopg.connect(variables["HANDRAIL_DATABASE_ADMIN_URL"], autocommit=True) as admin:
+            admin.execute(
+                "create database training template template0 encoding 'UTF8' "
+                "locale_provider builtin builtin_locale 'C.UTF-8' locale 'C'"
+            )
+        made = handrail("setup-database", folder=folder, **variables)
+        assert made.returncode == 0, made.stderr
+        result = handrail("doctor", folder=folder, **variables)
+
+    assert result.returncode == 1
+    assert re.findall(r"^.*  (?:server|durability|locale): .*$", result.stdout, re.MULTILINE) == [
+        "ok     server: PostgreSQL 18",
+        (
+            "WRONG  durability: fsync off, full_page_writes off. "
+            "Mend: turn both on, or what is confirmed may be lost"
+        ),
+        (
+            "WRONG  locale: C.UTF-8, UTF8. Mend: make the database with PG_UNICODE_FAST and UTF8, "
+            "or searches differ in case folding"
+        ),
+    ]
+
+
+def test_a_server_that_has_no_database_yet_gets_it_from_a_backup(
+    installed: Path, folder: Path, variables: dict[str, str]
+) -> None:
+    refused = handrail("backup", "b", folder=folder, **variables)
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("handrail: pg_dump did not succeed: ")
+    assert 'database "training" does not exist' in refused.stderr
+    assert not (folder / "b").exists()
+
+    moved = installed / "moved"
+    made = handrail("backup", "moved", folder=installed)
+    assert made.returncode == 0, made.stderr
+    restored = handrail("restore", str(moved), folder=folder, **variables)
+    assert restored.returncode == 0, restored.stderr
+    assert restored.stdout.splitlines()[0] == f"Restored from {moved}."
+    examined = handrail("doctor", folder=folder, **variables)
+    assert [each for each in examined.stdout.splitlines() if not each.startswith("ok ")] == [
+        (
+            "WRONG  calls and mail: held since a restore. "
+            "Mend: look around, then let them out: handrail release-outbound"
+        )
+    ]
