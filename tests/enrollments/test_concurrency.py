@@ -20,6 +20,7 @@ from tests.enrollments.racing import (
 )
 from tests.enrollments.test_promises import find
 from tests.factories import (
+    LONG_AGO,
     Connection,
     Course,
     Electives,
@@ -253,6 +254,48 @@ def test_a_report_that_waited_for_its_run_is_taken_over(
 
     assert see(world, enrollment) == "active: completed, in_progress"
     assert see_runs(world, ada, courses[0]) == ["completed"]
+
+
+@pytest.mark.every_postgres
+@pytest.mark.parametrize("how", ["transferred", "approved", "imported"])
+@pytest.mark.parametrize(
+    "end",
+    [("course.completed", "completed, in_progress"), ("course.failed", "failed, pending")],
+)
+def test_a_report_reaches_an_enrollment_that_joins_its_run_meanwhile(
+    world: World, database: Database, courses: list[Course], how: str, end: tuple[str, str]
+) -> None:
+    kind, steps = end
+    shared, one, other, _ = courses
+    organization = shared.provider.organization
+    ada = world.learner(organization)
+    old = world.enroll(ada, world.program(organization, shared, one))
+    program = world.program(organization, shared, other)
+    world.answer_calls()
+    event = world.event(kind, ada, shared, by="external")
+    with (
+        database.connect("worker", autocommit=False) as joining,
+        database.connect("worker") as reporter,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        match how:
+            case "transferred":
+                call(joining, "transfer_enrollment", old.id, program.id, "moved")
+            case "approved":
+                new = call(joining, "create_enrollment", ada.id, program.id, "self_pay", LONG_AGO)
+                call(joining, "meet_requirement", new, "approved", "approval")
+            case "imported":
+                query = (
+                    "select enroll_learners(array[%s], array[%s], array['WIOA'], array[%s]::date[])"
+                )
+                joining.execute(query.encode(), [ada.id, program.id, LONG_AGO])
+        outcomes = pool.submit(apply_events, reporter, [event])
+        wait_for_lock(database)
+        joining.commit()
+        assert [each.outcome for each in outcomes.result(30)] == ["applied"]
+
+    (new,) = world.column("select id from enrollments where program_id = %s", program.id)
+    assert see(world, Enrollment(new, ada, program)) == f"active: {steps}"
 
 
 def test_who_approves_waits_for_a_report_that_makes_the_account(

@@ -294,14 +294,21 @@ declare
   v_has_papers boolean;
   v_has_new_ids boolean;
   v_early boolean;
+  v_seen text;
 begin
   select array_agg(distinct run_id), bool_or(kind = 'progress.updated' and percent is not null),
          bool_or(certificate is not null or sensitive_result <> ''), bool_or(not by_external and external_enrollment_id <> '')
   into v_runs, v_has_progress, v_has_papers, v_has_new_ids
   from unnest(p_events);
+  v_seen := pg_current_snapshot()::text;
   select * into v_under_way, v_new, v_early from lock_enrollments_of_runs(v_runs);
   -- In a statement before those that write them: a version that was committed while this waits is seen by the next.
   perform 1 from partner_lms_enrollments where id = any (v_runs) order by id for no key update;
+  if pg_current_snapshot()::text <> v_seen then
+    -- Somebody committed meanwhile: an enrollment made in between may have joined one of these runs. From now on
+    -- none can, for who joins a run locks it.
+    select * into v_under_way, v_new, v_early from lock_enrollments_of_runs(v_runs);
+  end if;
   if cardinality(v_runs) < cardinality(p_events) then
     select max(events) into v_waves from (select count(*) as events from unnest(p_events) group by run_id) as per_run;
   end if;
