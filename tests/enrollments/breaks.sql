@@ -130,6 +130,12 @@ update intents set status = 'needs_person' where kind = 'enroll';
 -- or
 update intents set status = 'needs_person', awaits_provider = true where kind = 'enroll';
 
+-- breaks: a call asks for an enrollment
+update intents set status = 'failed'
+where kind = 'enroll' and partner_enrollment_id in (select id
+from partner_lms_enrollments
+where status = 'cancelled');
+
 -- breaks: an enrollment call is done
 update partner_lms_enrollments set external_enrollment_id = null;
 

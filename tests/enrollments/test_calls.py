@@ -146,6 +146,68 @@ def test_leaving_while_nobody_knows_looks_first(world: World, school: School) ->
     assert (school.runs(), school.calls()) == (["cancelled"], ["enroll canceled"])
 
 
+@pytest.mark.parametrize("kind", ["progress.updated", "enrollment.created"])
+@pytest.mark.parametrize(
+    ("result", "facts"),
+    [
+        ("done", {"external_id": "course-1"}),
+        ("failed", {"error": "503"}),
+        ("needs_person", UNDECIDABLE),
+    ],
+)
+def test_leaving_while_the_partner_tells_the_id_before_it_answers(
+    world: World, school: School, kind: str, result: str, facts: dict[str, Any]
+) -> None:
+    school.withdraw()
+    told = world.report(kind, school.ada, school.course, external_enrollment_id="course-1")
+    assert (told.outcome, school.runs()) == ("applied", ["cancelling"])
+
+    school.record(result, **facts)
+    assert school.calls()[1:] == ["unenroll queued"]
+    (unenroll,) = world.claim()
+    assert unenroll.enrollment == "course-1"
+    world.record(unenroll)
+    assert (school.runs(), see_attention(world)) == (["cancelled"], [])
+
+
+@pytest.mark.parametrize("told", [{}, {"external_enrollment_id": "course-1"}])
+def test_leaving_what_the_partner_ends_before_it_answers_is_not_asked_for_again(
+    world: World, school: School, told: dict[str, str]
+) -> None:
+    school.withdraw()
+    if told:
+        world.report("enrollment.created", school.ada, school.course, **told)
+    world.report("enrollment.ended", school.ada, school.course, **told)
+    school.record("failed", error="503", after_seconds=0, counts=False)
+
+    assert (school.runs(), school.calls()) == (["cancelled"], ["enroll canceled"])
+    assert world.claim() == []
+
+
+def test_leaving_what_is_looked_up_and_ends_meanwhile_is_not_looked_up_again(
+    world: World, school: School
+) -> None:
+    school.record("unknown", error="time-out", after_seconds=0)
+    school.withdraw()
+    for kind in ("enrollment.created", "enrollment.ended"):
+        world.report(kind, school.ada, school.course, external_enrollment_id="course-1")
+
+    assert (school.runs(), school.calls()) == (["cancelled"], ["enroll done"])
+    assert world.claim() == []
+
+
+def test_an_answer_does_not_bring_back_what_the_partner_ended(world: World, school: School) -> None:
+    school.record("unknown", error="time-out", after_seconds=0)
+    (again,) = world.claim()
+    for kind in ("enrollment.created", "enrollment.ended"):
+        world.report(kind, school.ada, school.course, external_enrollment_id="course-1")
+    world.record(again, external_id="course-1")
+
+    assert (school.runs(), see_attention(world)) == (["needs_attention"], ["run"])
+    causes = world.column("select cause from partner_lms_enrollments")
+    assert causes == ["The partner ended this enrollment."]
+
+
 def test_leaving_while_a_person_was_asked_tells_what_may_be_there(
     world: World, school: School
 ) -> None:

@@ -97,9 +97,9 @@ begin
         when e.kind = 'progress.updated' and r.status = 'completed' and r.revoked_at is null then 'already completed'
         when e.kind = 'progress.updated' and r.progress_at > e.at then 'older than the progress known'
         when e.kind = 'enrollment.created' and r.created_at < now() and r.status not in ('requested', 'provisioning')
-             and (r.status <> 'needs_attention' or r.external_enrollment_id is not null) then 'already known'
+             and (r.status not in ('needs_attention', 'cancelling') or r.external_enrollment_id is not null) then 'already known'
         when e.kind = 'enrollment.ended' and r.status in ('completed', 'cancelled', 'failed') then 'the run had ended'
-        when e.kind = 'enrollment.ended' and r.status in ('requested', 'provisioning', 'needs_attention')
+        when e.kind = 'enrollment.ended' and r.status in ('requested', 'provisioning', 'needs_attention', 'cancelling')
              and r.external_enrollment_id is null
           then 'ours is still being asked for'
       end as why_not
@@ -108,7 +108,8 @@ begin
     update partner_lms_enrollments r
     set status = case d.kind
           when 'enrollment.created' then
-            case when coalesce(r.external_enrollment_id, nullif(d.external_enrollment_id, '')) is null then r.status else 'active' end
+            case when r.status = 'cancelling' or coalesce(r.external_enrollment_id, nullif(d.external_enrollment_id, '')) is null
+                 then r.status else 'active' end
           when 'course.completed' then 'completed'
           when 'course.failed' then case when r.status = 'completed' and r.revoked_at is null then r.status else 'failed' end
           when 'enrollment.ended' then case r.status when 'cancelling' then 'cancelled' else 'needs_attention' end
@@ -204,7 +205,8 @@ begin
         perform open_attention(v_run.organization_id, 'run', v_run.id,
           'The partner ended this enrollment before it was completed.', '{}', v_enrollment, v_run.provider_id);
       when v_event.kind = 'enrollment.ended' and v_run.status = 'cancelled' then
-        perform take_back_calls(v_run.id, 'unenroll', true, 'the partner ended the enrollment');
+        perform take_back_calls(v_run.id, kind, true, 'the partner ended the enrollment')
+        from unnest(array['enroll', 'unenroll']) as kind;
         perform close_attention('partner_not_told', v_run.id, 'the partner ended the enrollment');
         perform request_waiting_runs(array[v_run.partner_account_id]);
       when v_event.kind = 'completion.revoked'

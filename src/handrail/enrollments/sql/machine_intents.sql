@@ -118,8 +118,11 @@ begin
     join partner_lms_enrollments r on r.id = i.partner_enrollment_id
   )
   update partner_lms_enrollments r
-  set external_enrollment_id = known.external_id, access_url = coalesce(known.login_url, ''), cause = '', updated_at = now(),
-      status = case when r.status in ('requested', 'provisioning', 'needs_attention') then 'active' else r.status end
+  set external_enrollment_id = known.external_id, access_url = coalesce(known.login_url, ''), updated_at = now(),
+      -- A run that needs a person though its id was known was ended by the partner: an answer does not mend that.
+      cause = case when r.status = 'needs_attention' and r.external_enrollment_id is not null then r.cause else '' end,
+      status = case when r.status in ('requested', 'provisioning')
+                         or r.status = 'needs_attention' and r.external_enrollment_id is null then 'active' else r.status end
   from known where r.id = known.id;
 
   for v_provider, v_ids in
@@ -190,6 +193,13 @@ begin
   where id = p_intent
   returning * into v_intent;
   select * into v_run from partner_lms_enrollments where id = v_intent.partner_enrollment_id;
+  if v_intent.kind = 'enroll' and v_run.status = 'cancelling' then
+    -- Left meanwhile: nobody waits for this enrollment.
+    update intents set status = 'canceled' where id = p_intent;
+    perform leave_partner(v_intent.partner_enrollment_id,
+      (select offers_unenroll from partner_lms_providers where id = v_intent.provider_id), p_uncertain);
+    return;
+  end if;
   if v_intent.kind = 'unenroll' and v_run.status <> 'cancelling'
      or v_intent.kind = 'enroll' and p_cause <> 'other_id'
         and (v_run.status in ('completed', 'failed', 'cancelled') or v_run.external_enrollment_id is not null)
@@ -197,13 +207,6 @@ begin
        select from partner_lms_enrollments where partner_account_id = v_intent.partner_account_id and status = 'requested') then
     -- The partner reported meanwhile what this call was to find out, or nobody waits for it any more.
     update intents set status = 'canceled' where id = p_intent;
-    return;
-  end if;
-  if v_intent.kind = 'enroll' and v_run.status = 'cancelling' then
-    -- Left meanwhile: nobody waits for this enrollment.
-    update intents set status = 'canceled' where id = p_intent;
-    perform leave_partner(v_intent.partner_enrollment_id,
-      (select offers_unenroll from partner_lms_providers where id = v_intent.provider_id), p_uncertain);
     return;
   end if;
   if v_intent.kind = 'enroll' then
@@ -353,6 +356,10 @@ begin
     -- Left while the call was in flight, and the call is known not to have happened.
     perform release_runs(array[i.partner_enrollment_id]) from intents i
     where i.id = v_result.intent_id and i.kind = 'enroll' and v_result.result = 'failed' and not i.uncertain;
+    -- The partner ended the enrollment meanwhile, as we wanted: it is not asked for again.
+    perform take_back_calls(r.id, 'enroll', true, 'the run was left')
+    from intents i join partner_lms_enrollments r on r.id = i.partner_enrollment_id
+    where i.id = v_result.intent_id and i.kind = 'enroll' and r.status = 'cancelled';
     perform forgo_account(i.partner_account_id) from intents i
     where i.id = v_result.intent_id and i.kind = 'create_account' and v_result.result = 'failed';
   end loop;

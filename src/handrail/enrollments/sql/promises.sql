@@ -160,6 +160,10 @@ where i.status = 'needs_person'
   and not (i.awaits_provider and exists (
     select from attention_items a where a.kind = 'provider_calls' and a.subject_id = i.provider_id and a.resolved_at is null));
 
+-- 5: a call asks for an enrollment that was left
+select 'call ' || i.id from intents i join partner_lms_enrollments r on r.id = i.partner_enrollment_id
+where i.kind = 'enroll' and i.status in ('queued', 'failed', 'unknown', 'needs_person') and r.status = 'cancelled';
+
 -- 5: an enrollment call is done without the partner's id
 select 'call ' || i.id from intents i join partner_lms_enrollments r on r.id = i.partner_enrollment_id
 where i.kind = 'enroll' and i.status = 'done' and r.external_enrollment_id is null;
