@@ -67,9 +67,11 @@ def take(provider: Provider, rows: str, source: str = "jri.csv") -> Told:
     return told
 
 
-def describe(name: str) -> list[tuple[str, str]]:
-    """The person's steps in order with their states."""
-    steps = EnrollmentStep.objects.filter(learner__email=f"{name}@example.org")
+def describe(name: str, program: str = "") -> list[tuple[str, str]]:
+    """The person's steps in order with their states, of all programs or of one."""
+    steps = EnrollmentStep.objects.filter(
+        learner__email=f"{name}@example.org", enrollment__program__slug__contains=program
+    )
     order = ("enrollment__program__slug", "sequence_order", "course__code")
     return list(steps.order_by(*order).values_list("course__code", "status"))
 
@@ -179,6 +181,46 @@ def test_a_step_that_was_reopened_needs_a_newer_completion(jri: Provider) -> Non
     told = take(jri, f"ann@example.org,JRI-WORK,{find_today(ZONE)}\n")
     assert told.report == ResultsReport(completed=1)
     assert describe("ann")[0] == ("JRI-WORK", "completed")
+
+
+def test_a_step_that_was_reopened_is_not_completed_by_the_row_of_that_day(jri: Provider) -> None:
+    row = f"ann@example.org,JRI-WORK,{find_today(ZONE)}\n"
+    take(jri, row)
+    step = EnrollmentStep.objects.get(learner__email="ann@example.org", course__code="JRI-WORK")
+    with connection.cursor() as cursor:
+        cursor.execute("select reopen_step(%s, 'graded by mistake')", [step.id])
+
+    (finding,) = take(jri, row)
+    assert finding == (2, "refused", "dated before this attempt")
+    assert describe("ann")[0] == ("JRI-WORK", "in_progress")
+
+
+@pytest.mark.parametrize(
+    "why",
+    [
+        "update partner_lms_courses set valid_months = 1 where code = 'JRI-WORK'",
+        "update program_partner_lms set demands_new_run = true",
+    ],
+)
+def test_a_row_of_before_does_not_complete_the_course_anew(
+    database: Database, jri: Provider, why: str
+) -> None:
+    """A completion for another program that does not count for this one any more, or at all."""
+    row = f"ann@example.org,JRI-WORK,{DAY - timedelta(days=60)}\n"
+    take(jri, row)
+    with database.connect("superuser") as admin:
+        admin.execute("set session_replication_role = replica")  # a published version never changes
+        admin.execute(why.encode())
+    enroll(jri.organization, "ann building-maintenance")
+
+    told = take(jri, row)
+    assert (told, told.report) == ([], ResultsReport(known=1))
+    second = "building-maintenance"
+    assert describe("ann", second)[0] == ("JRI-WORK", "in_progress")
+
+    told = take(jri, row + f"ann@example.org,JRI-WORK,{DAY}\n")
+    assert (told, told.report) == ([], ResultsReport(completed=1, known=1))
+    assert describe("ann", second)[0] == ("JRI-WORK", "completed")
 
 
 def test_a_completion_before_its_turn_is_kept_until_then(northside: Organization) -> None:

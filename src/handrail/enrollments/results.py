@@ -38,6 +38,15 @@ select day, least((day + 1)::timestamp at time zone o.time_zone - interval '1 se
        day > (now() at time zone o.time_zone)::date
 from organizations o, unnest(%s::date[]) as day where o.id = %s
 """
+# The newest completion of a day: a file knows only the day, and would say the same again after the step was reopened.
+_FIND_COMPLETIONS = """
+select r.learner_id, r.course_id, (r.completed_at at time zone o.time_zone)::date, max(r.completed_at)
+from partner_accounts a
+join organizations o on o.id = a.organization_id
+join partner_lms_enrollments r on r.partner_account_id = a.id
+where a.learner_id = any (%s) and a.provider_id = %s and r.completed_at is not null
+group by 1, 2, 3
+"""
 _APPLY = "select ref, outcome, reason from apply_partner_events(%s::jsonb)"
 
 
@@ -66,8 +75,9 @@ def import_results(
 ) -> ResultsReport:
     """Take the completions of a CSV file over (columns: email, course, completed_on).
 
-    Each is a fact from the partner, dated at the end of that day in the organization's zone, with
-    the cause "file" and `source` with its line as the reason. `tell` hears of each row that was
+    Each is a fact from the partner, dated at the end of that day in the organization's zone, or
+    when it was completed where we knew that it was on that day, with the cause "file" and `source`
+    with its line as the reason. `tell` hears of each row that was
     not taken; what was completed before is counted only.
 
     Raises:
@@ -139,6 +149,7 @@ class _Batch:
         self.known = 0
         learners = self._find_learners()
         moments = self._find_moments()
+        completions = self._find_completions([learner for learner, _ in learners.values()])
         events = []
         for result in self._results:
             moment, is_future = moments[result.completed_on]
@@ -150,7 +161,8 @@ class _Batch:
             elif result.course.id not in courses:
                 self._refuse(result, f"{result.email} has no step with {result.course.code}")
             else:
-                events.append(self._describe(result, learner, moment))
+                known = completions.get((learner, result.course.id, result.completed_on))
+                events.append(self._describe(result, learner, known or moment))
         self._apply(events)
 
     def _apply(self, events: list[dict[str, Any]]) -> None:
@@ -190,6 +202,11 @@ class _Batch:
         with connection.cursor() as cursor:
             cursor.execute(_FIND_MOMENTS, [days, self._provider.organization_id])
             return {day: (moment.isoformat(), late) for day, moment, late in cursor.fetchall()}
+
+    def _find_completions(self, learners: list[UUID]) -> dict[tuple[UUID, UUID, date], str]:
+        with connection.cursor() as cursor:
+            cursor.execute(_FIND_COMPLETIONS, [learners, self._provider.id])
+            return {tuple(found): moment.isoformat() for *found, moment in cursor.fetchall()}
 
     def _refuse(self, result: _Result, text: str) -> None:
         self.findings.append(Finding(result.line, "refused", text))

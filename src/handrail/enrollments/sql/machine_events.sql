@@ -89,6 +89,11 @@ begin
         when r.counts_from is not null and e.at < r.counts_from and (r.continued or not e.by_external and e.by_run is not true)
           then 'dated before this attempt'
         when e.kind = 'course.completed' and r.status = 'completed' and r.revoked_at is null then 'already completed'
+        when e.kind = 'course.completed' and r.run > 1 and not e.by_external and e.by_run is not true and exists (
+               select from partner_lms_enrollments former
+               where former.partner_account_id = r.partner_account_id and former.course_id = r.course_id
+                 and former.run < r.run and former.completed_at >= e.at)
+          then 'already completed'  -- it names no run: of an earlier one
         when e.kind = 'course.completed' and e.forced is not true and r.failed_at > e.at then 'dated before the failure'
         when e.kind = 'course.completed' and e.forced is not true and r.revoked_at > e.at then 'taken back later'
         when e.kind = 'completion.revoked' and r.completed_at > e.at then 'completed again later'
