@@ -258,6 +258,18 @@ def test_a_member_of_the_owner_may_not_work(database: Database) -> None:
     ]
 
 
+def test_a_member_of_another_role_may_not_work(database: Database) -> None:
+    with database.connect("superuser", autocommit=False) as admin:
+        admin.execute("grant handrail_worker to handrail_web")
+        admin.execute("set local session authorization handrail_web")
+        problems = find_role_problems(admin)
+        admin.rollback()
+
+    assert problems == [
+        "handrail_web is handrail_worker too. Mend: REVOKE handrail_worker FROM handrail_web"
+    ]
+
+
 def test_forgetful_commits_may_not_be_worked_with(database: Database) -> None:
     with database.connect("worker") as worker:
         worker.execute("set synchronous_commit = off")

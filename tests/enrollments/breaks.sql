@@ -75,6 +75,10 @@ update partner_lms_enrollments set status = 'cancelled', failed_at = now() where
 -- or
 update partner_lms_enrollments set status = 'completed', completed_at = now() where status = 'active';
 
+-- breaks: a step failed though
+update partner_lms_enrollments set status = 'completed', completed_at = now() where status = 'active';
+update enrollment_steps set status = 'failed' where status = 'in_progress';
+
 -- breaks: a run waits for a call
 update partner_lms_enrollments set status = 'provisioning' where status = 'active';
 -- or
@@ -147,6 +151,9 @@ where status = 'completed');
 -- or
 update enrollments set status = 'active', completed_at = null where status = 'completed';
 
+-- breaks: an enrollment lacks a step
+delete from enrollment_steps where sequence_order = 3 and status = 'completed';
+
 -- breaks: a completed enrollment has no
 update credentials set revoked_at = now(), revoke_reason = 'x';
 -- or
@@ -193,6 +200,10 @@ update enrollment_steps set learner_id = uuidv7() where partner_enrollment_id is
 -- or
 update enrollment_steps set course_id = uuidv7() where partner_enrollment_id is not null;
 -- or
+update enrollment_steps set program_step_id = uuidv7();
+-- or
+update enrollment_steps set course_id = uuidv7() where partner_enrollment_id is null;
+-- or
 update credentials set learner_id = uuidv7();
 -- or
 insert into credential_documents (credential_id, organization_id, learner_id, pdf)
@@ -208,11 +219,28 @@ update webhook_events set provider_id = uuidv7();
 -- or
 insert into attention_items (organization_id, kind, subject_id, enrollment_id, cause)
 select uuidv7(), 'x', id, id, 'x' from enrollments;
+-- or
+insert into attention_items (organization_id, kind, subject_id, provider_id, cause)
+select uuidv7(), 'x', id, id, 'x' from partner_lms_providers;
+-- or
+insert into attention_items (organization_id, kind, subject_id, cause)
+select uuidv7(), 'run', id, 'x' from partner_lms_enrollments;
+-- or
+insert into attention_items (organization_id, kind, subject_id, cause)
+select uuidv7(), 'call', id, 'x' from intents;
+-- or
+insert into webhook_event_conflicts (webhook_event_id, endpoint_id, organization_id, event_id, digest)
+select id, endpoint_id, uuidv7(), event_id, 'other' from webhook_events;
+-- or
+insert into webhook_event_decisions (webhook_event_id, organization_id, decision, from_status, from_reason, reason)
+select id, uuidv7(), 'replay', 'ignored', '', 'x' from webhook_events;
 
 -- breaks: a table of an organization
 alter table learners no force row level security;
 -- or
 alter table organizations disable row level security;
+-- or
+alter table mfa_authenticator disable row level security;
 
 -- breaks: a policy lets everybody
 create policy open_door on learners for select to handrail_web using (true);
@@ -242,6 +270,10 @@ grant truncate on enrollments to handrail_web;
 -- breaks: somebody can become
 grant handrail_machine to handrail_web;
 -- or
+grant handrail_worker to handrail_web;
+-- or
+grant handrail_owner to handrail_readonly;
+-- or
 alter role handrail_machine login;
 
 -- breaks: a function of the machine
@@ -265,9 +297,19 @@ values (uuidv7(), 'totp', '{"secret": "JBSWY3DPEHPK3PXP"}', now());
 -- breaks: a job carries more
 insert into pgqueuer (priority, entrypoint, payload, status) values (0, 'x', 'password', 'queued');
 
--- breaks: somebody but the ingress
+-- breaks: somebody may read a secret
 grant select (secret) on webhook_endpoints to handrail_web;
 -- or
 grant select on webhook_endpoints to handrail_readonly;
 -- or
 grant select (previous_secret) on webhook_endpoints to public;
+-- or
+grant select on webhook_events to handrail_web;
+-- or
+grant select (body) on webhook_event_conflicts to handrail_ingress;
+-- or
+grant select (credentials) on partner_lms_providers to handrail_readonly;
+-- or
+grant select on sensitive_results to handrail_readonly;
+-- or
+grant select on mfa_authenticator to handrail_readonly;

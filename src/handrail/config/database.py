@@ -139,11 +139,15 @@ def find_role_problems(connection: Connection) -> list[str]:
     row = connection.execute(_ROLE_FACTS).fetchone()
     if row is None:
         raise TypeError("a SELECT without FROM returned no row")
-    role, is_superuser, bypasses, owns, fsync, synchronous_commit = row
+    role, is_superuser, bypasses, owns, others, fsync, synchronous_commit = row
     checks = (
         (is_superuser, f"{role} is a superuser. Connect as a role of Handrail instead."),
         (bypasses, f"{role} bypasses row security. Mend: ALTER ROLE {role} NOBYPASSRLS"),
         (owns, f"{role} owns tables or is a member of their owner. Use a role of Handrail."),
+        (
+            others and not owns,
+            f"{role} is {others} too. Mend: REVOKE {others} FROM {role}",
+        ),
         (fsync == "off", "fsync is off: commits may be lost. Turn it on."),
         (
             synchronous_commit == "off",
@@ -169,6 +173,8 @@ select current_user, r.rolsuper, r.rolbypassrls,
     where n.nspname = 'public' and c.relkind in ('r', 'p')
       and pg_has_role(current_user, c.relowner, 'member')
   ),
+  (select string_agg(rolname, ', ' order by rolname) from pg_roles other
+   where other.rolname like 'handrail\\_%' and other.oid <> r.oid and pg_has_role(r.oid, other.oid, 'member')),
   current_setting('fsync'), current_setting('synchronous_commit')
 from pg_roles r where r.rolname = current_user
 """

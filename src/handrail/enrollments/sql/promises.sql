@@ -80,6 +80,12 @@ left join partner_lms_enrollments r on r.id = s.partner_enrollment_id
 where s.status = 'in_progress' and e.status = 'active'
   and (r.id is null or r.status in ('failed', 'cancelling', 'cancelled') or r.status = 'completed' and r.revoked_at is null);
 
+-- 3: a step failed though its run is completed
+select 'step ' || s.id
+from enrollment_steps s join enrollments e on e.id = s.enrollment_id
+join partner_lms_enrollments r on r.id = s.partner_enrollment_id
+where s.status = 'failed' and e.status = 'active' and r.status = 'completed' and r.revoked_at is null;
+
 -- 3: a run waits for a call that is not recorded
 select 'run ' || r.id
 from partner_lms_enrollments r
@@ -181,6 +187,13 @@ cross join lateral (
 where e.status = 'completed' and not steps.all_done
    or e.status = 'active' and e.started_at is not null and steps.all_done;
 
+-- 6: an enrollment lacks a step of its program version
+select 'enrollment ' || e.id
+from enrollments e
+join program_partner_lms p on p.program_version_id = e.program_version_id
+left join enrollment_steps s on s.enrollment_id = e.id and s.program_step_id = p.id
+where s.id is null;
+
 -- 6: a completed enrollment has no valid credential, or several
 select 'enrollment ' || e.id
 from enrollments e left join credentials c on c.enrollment_id = e.id and c.revoked_at is null
@@ -232,8 +245,10 @@ union all
 select 'run ' || r.id from partner_lms_enrollments r join partner_accounts a on a.id = r.partner_account_id
 where (a.organization_id, a.provider_id, a.learner_id) is distinct from (r.organization_id, r.provider_id, r.learner_id)
 union all
-select 'step ' || s.id from enrollment_steps s join enrollments e on e.id = s.enrollment_id
-where (e.organization_id, e.learner_id) is distinct from (s.organization_id, s.learner_id)
+select 'step ' || s.id
+from enrollment_steps s join enrollments e on e.id = s.enrollment_id left join program_partner_lms p on p.id = s.program_step_id
+where (e.organization_id, e.learner_id, e.program_version_id, p.organization_id, p.provider_id, p.course_id)
+  is distinct from (s.organization_id, s.learner_id, p.program_version_id, s.organization_id, s.provider_id, s.course_id)
 union all
 select 'run ' || r.id from partner_lms_enrollments r left join partner_lms_courses c on c.id = r.course_id
 where (c.organization_id, c.provider_id) is distinct from (r.organization_id, r.provider_id)
@@ -258,14 +273,26 @@ select 'event ' || w.id from webhook_events w left join webhook_endpoints p on p
 where p.kind is distinct from 'stripe'
   and (p.organization_id, p.provider_id) is distinct from (w.organization_id, w.provider_id)
 union all
-select 'entry ' || a.id from attention_items a join enrollments e on e.id = a.enrollment_id
-where e.organization_id is distinct from a.organization_id;
+select 'conflict ' || c.id from webhook_event_conflicts c join webhook_events w on w.id = c.webhook_event_id
+where w.organization_id <> c.organization_id
+union all
+select 'decision ' || d.id from webhook_event_decisions d join webhook_events w on w.id = d.webhook_event_id
+where w.organization_id <> d.organization_id
+union all
+select 'entry ' || a.id
+from attention_items a
+cross join lateral (
+  select organization_id from enrollments where id = a.enrollment_id
+  union all select organization_id from partner_lms_providers where id = a.provider_id
+  union all select organization_id from partner_lms_enrollments where id = a.subject_id
+  union all select organization_id from intents where id = a.subject_id) as its
+where its.organization_id is distinct from a.organization_id;
 
 -- 8: a table of an organization has no walls
 select 'table ' || c.relname
 from pg_class c
 where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p')
-  and (c.relname in ('organizations', 'profiles')
+  and (c.relname in ('organizations', 'profiles', 'mfa_authenticator', 'account_emailaddress', 'outgoing_mails')
        or exists (select from pg_attribute a
                   where a.attrelid = c.oid and a.attname = 'organization_id' and not a.attisdropped))
   and not (c.relrowsecurity and c.relforcerowsecurity);
@@ -298,10 +325,14 @@ where grants.relname in ('enrollments', 'enrollment_requirements', 'enrollment_s
   and (grants.privilege in ('DELETE', 'TRUNCATE')
        or grants.privilege in ('INSERT', 'UPDATE') and grants.grantee not in ('handrail_machine', 'handrail_owner'));
 
--- 9: somebody can become the machine
-select 'role ' || m.rolname
-from pg_auth_members am join pg_roles m on m.oid = am.member
-where am.roleid = 'handrail_machine'::regrole and m.rolname <> 'handrail_owner' and not m.rolsuper
+-- 9: somebody can become another role
+select 'role ' || m.rolname || ', which is ' || g.rolname || ' too'
+from pg_auth_members am join pg_roles m on m.oid = am.member join pg_roles g on g.oid = am.roleid
+where (am.inherit_option or am.set_option) and not m.rolsuper
+  and (g.rolname, m.rolname) <> ('handrail_machine', 'handrail_owner')
+  and (g.rolname = 'handrail_machine'
+       or g.rolname like 'handrail\_%%'
+          and m.rolname in ('handrail_owner', 'handrail_machine', 'handrail_web', 'handrail_worker', 'handrail_ingress', 'handrail_readonly'))
 union all
 select 'role handrail_machine can sign in' from pg_roles where rolname = 'handrail_machine' and rolcanlogin;
 
@@ -339,14 +370,20 @@ where one.text is not null and not coalesce(
 select 'job ' || id from pgqueuer
 where octet_length(payload) <> 36 or encode(payload, 'escape') !~ '^[0-9a-f-]{36}$';
 
--- 10: somebody but the ingress, the machine and the service role may read the secrets of an endpoint
-select coalesce(g.rolname, 'everybody') || ' may read webhook_endpoints'
-from pg_class c
+-- 10: somebody may read a secret, a message's body or a sensitive result who has no use for it
+select distinct coalesce(g.rolname, 'everybody') || ' may read ' || kept.relname
+from (values ('webhook_endpoints', '{secret,previous_secret}', '{handrail_ingress}'),
+             ('webhook_events', '{body}', '{}'),
+             ('webhook_event_conflicts', '{body}', '{}'),
+             ('partner_lms_providers', '{credentials}', '{handrail_web}'),
+             ('sensitive_results', '{result}', '{handrail_web}'),
+             ('mfa_authenticator', '{data}', '{handrail_web}')) as kept (relname, columns, readers)
+join pg_class c on c.oid = to_regclass('public.' || kept.relname)
 cross join lateral (
   select acl.* from aclexplode(coalesce(c.relacl, acldefault('r', c.relowner))) as acl
   union all
   select acl.* from pg_attribute a cross join lateral aclexplode(a.attacl) as acl
-  where a.attrelid = c.oid and a.attname in ('secret', 'previous_secret')) as acl
+  where a.attrelid = c.oid and a.attname = any (kept.columns::text[])) as acl
 left join pg_roles g on g.oid = acl.grantee
-where c.oid = 'webhook_endpoints'::regclass and acl.privilege_type = 'SELECT'
-  and coalesce(g.rolname, '') not in ('handrail_owner', 'handrail_machine', 'handrail_worker', 'handrail_ingress');
+where acl.privilege_type = 'SELECT'
+  and not coalesce(g.rolname, '') = any (array['handrail_owner', 'handrail_machine', 'handrail_worker'] || kept.readers::text[]);
