@@ -73,6 +73,32 @@ def retry(work: Callable[[], Any]) -> Any:
             continue
 
 
+def do_in_turn(database: Database, row: str, *works: Work) -> list[Any]:
+    """Begin one after the other while somebody has `row` locked; then let it go.
+
+    Whoever waits for the row has the locks before it in hand already. What each returned, or its error.
+    """
+
+    def run(work: Work) -> Any:
+        with database.connect("worker") as connection:
+            try:
+                return work(connection)
+            except psycopg.Error as error:
+                return type(error)
+
+    with (
+        database.connect("superuser", autocommit=False) as holder,
+        ThreadPoolExecutor(len(works)) as pool,
+    ):
+        holder.execute(f"select from {row} for update".encode())
+        begun = []
+        for work in works:
+            begun.append(pool.submit(run, work))
+            wait_for_lock(database, waiting=len(begun))
+        holder.rollback()
+        return [each.result(30) for each in begun]
+
+
 def wait_for_lock(database: Database, *, waiting: int = 1) -> None:
     """Until so many connections wait for another's transaction."""
     query = "select count(*) >= %s from pg_stat_activity where wait_event_type = 'Lock'"

@@ -6,13 +6,16 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from django.db import transaction
 
+from handrail.enrollments import actions
 from tests.databases import Database
 from tests.enrollments.look import see, see_runs
 from tests.enrollments.racing import (
     Work,
     answering,
     count,
+    do_in_turn,
     doing,
     race,
     reporting,
@@ -26,6 +29,7 @@ from tests.factories import (
     Electives,
     Enrollment,
     Organization,
+    Outcome,
     World,
     apply_events,
     call,
@@ -326,6 +330,72 @@ def test_who_approves_waits_for_a_report_that_makes_the_account(
         approval.result(30)
 
     assert see(world, waiting) == "active: in_progress"
+
+
+def test_trying_a_providers_calls_again_against_a_waiver(
+    world: World, database: Database, organization: Organization, courses: list[Course]
+) -> None:
+    ada = world.learner(organization)
+    enrollment = world.enroll(ada, world.program(organization, *courses[:2]))
+    (account,) = world.claim()
+    world.record(account, "needs_person", cause="credentials", error="401")
+
+    assert do_in_turn(
+        database,
+        "partner_accounts",
+        doing("retry_provider_calls", courses[0].provider.id, "the key was mended"),
+        doing("skip_step", world.step_id(enrollment, courses[0]), "tested_out", "knows it"),
+    ) == [1, ""]
+    assert see(world, enrollment) == "active: skipped, in_progress"
+
+
+def test_dismissing_an_entry_against_a_report_about_its_run(
+    world: World, database: Database, organization: Organization, courses: list[Course]
+) -> None:
+    ada = world.learner(organization)
+    enrollment = world.enroll(ada, world.program(organization, *courses[:2]))
+    world.answer_calls()
+    world.report("enrollment.ended", ada, courses[0])
+    entry = world.value("select id from attention_items")
+    completed = world.event("course.completed", ada, courses[0])
+
+    assert do_in_turn(
+        database,
+        "partner_lms_enrollments",
+        reporting(completed),
+        doing("dismiss_attention", entry, "seen"),
+    ) == [[Outcome("applied", "")], ""]
+    assert see(world, enrollment) == "active: completed, in_progress"
+    assert world.column("select resolution from attention_items") == [
+        "the partner reported a result"
+    ]
+
+
+def test_a_persons_action_is_tried_again_after_a_deadlock(
+    world: World, database: Database, organization: Organization, courses: list[Course]
+) -> None:
+    enrollment = world.enroll(
+        world.learner(organization), world.program(organization, *courses[:2])
+    )
+    with (
+        database.connect("superuser", autocommit=False) as other,
+        ThreadPoolExecutor(1) as pool,
+        transaction.atomic(),  # a page's
+    ):
+        other.execute("set local deadlock_timeout = '1h'")  # it is the action that is ended
+        other.execute("select from partner_lms_enrollments for update")
+
+        def cross() -> None:
+            wait_for_lock(database)  # the action has the enrollment and waits for the run
+            other.execute("select from enrollments for update")
+            other.rollback()
+
+        crossed = pool.submit(cross)
+        step = world.step_id(enrollment, courses[0])
+        actions.skip_step(step, waiver="tested_out", reason="knows it")
+        crossed.result(30)
+
+    assert see(world, enrollment) == "active: skipped, in_progress"
 
 
 def test_an_accounts_answer_against_the_start_that_waits_for_it(

@@ -5,14 +5,14 @@ history with the person's name, and goes on. An action that is refused changes n
 the transaction usable.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
 from typing import Any, NoReturn
 from uuid import UUID
 
 import psycopg
-from django.db import DatabaseError, connection, transaction
+from django.db import DatabaseError, OperationalError, connection, transaction
 
 
 class Refused(Exception):
@@ -34,11 +34,21 @@ class NotFound(Exception):
 def run_action(call: str, *values: Any) -> Any:
     """Call a function of the database that changes something: `"skip_step(%s, %s, %s)"`.
 
-    Returns what it returns.
+    Returns what it returns. A deadlock is tried again, once: undoing the call alone lets go of the
+    locks that it took.
 
     Raises:
         Refused, NotAllowed, NotFound: see there.
     """
+    try:
+        return _call(call, values)
+    except OperationalError as error:
+        if not isinstance(error.__cause__, psycopg.errors.DeadlockDetected):
+            raise
+    return _call(call, values)
+
+
+def _call(call: str, values: Sequence[Any]) -> Any:
     with translate_refusals(), connection.cursor() as cursor:
         cursor.execute(f"select {call}", values)
         return cursor.fetchone()[0]

@@ -70,6 +70,9 @@ begin
   loop
     v_calls := array(select id from intents where provider_id = p_provider and awaits_provider and status = 'needs_person');
     exit when v_calls = '{}';
+    perform lock_enrollments(array(
+      select e.id from partner_accounts a join enrollments e on e.organization_id = a.organization_id and e.learner_id = a.learner_id
+      where a.id = any (array(select partner_account_id from intents where id = any (v_calls)))));
     perform 1 from partner_accounts
     where id = any (array(select partner_account_id from intents where id = any (v_calls))) order by id for no key update;
     perform 1 from partner_lms_enrollments
@@ -239,13 +242,22 @@ $$;
 create or replace function dismiss_attention(p_item uuid, p_note text) returns void language plpgsql as $$
 declare
   v_item attention_items;
+  v_account uuid;
 begin
-  select * into v_item from attention_items where id = p_item for update;
+  select * into v_item from attention_items where id = p_item;
   if v_item.id is null then
     raise exception 'no such entry' using errcode = 'P0002';
   end if;
   perform assert_staff(v_item.organization_id);
   perform require_reason(p_note);
+  -- In the order of locks; who closes an entry has locked what it is about.
+  v_account := (select partner_account_id from partner_lms_enrollments where id = v_item.subject_id
+                union all select partner_account_id from intents where id = v_item.subject_id);
+  perform lock_enrollments_of_learner(organization_id, learner_id) from partner_accounts where id = v_account;
+  perform 1 from partner_accounts where id = v_account for no key update;
+  perform 1 from partner_lms_enrollments where partner_account_id = v_account order by id for no key update;
+  perform 1 from intents where id = v_item.subject_id for no key update;
+  select * into v_item from attention_items where id = p_item for update;
   if v_item.resolved_at is not null then
     return;
   end if;
@@ -255,7 +267,6 @@ begin
   elsif v_item.kind = 'call' and call_is_awaited(v_item.subject_id) then
     perform refuse('This call still waits for a decision: try again, enter the partner''s id, or mark the step.');
   elsif v_item.kind = 'run' then
-    perform 1 from partner_lms_enrollments where id = v_item.subject_id for no key update;
     if exists (select from partner_lms_enrollments where id = v_item.subject_id and status = 'needs_attention')
        and exists (select from steps_of_run(v_item.subject_id) s join enrollments e on e.id = s.enrollment_id
                    where s.status = 'in_progress' and e.status in ('pending', 'active', 'suspended')) then
