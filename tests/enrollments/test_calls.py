@@ -447,6 +447,20 @@ def test_entering_an_id_that_is_taken_is_refused(world: World, school: School) -
         world.call("enter_partner_id", school.call.intent, " ", "")
 
 
+def test_entering_the_accounts_id_for_the_enrollment_is_refused(
+    world: World, school: School
+) -> None:
+    school.record("needs_person", **UNDECIDABLE)
+    with pytest.raises(psycopg.Error, match="That is the account's id"):
+        world.call("enter_partner_id", school.call.intent, " ada-1 ", "seen on her page")
+
+    world.call("enter_partner_id", school.call.intent, "course-1", "seen there")
+    run = world.value("select id from partner_lms_enrollments")
+    with pytest.raises(psycopg.Error, match="That is the account's id"):
+        world.call("correct_partner_id", run, "ada-1", "the other column")
+    assert world.value("select external_enrollment_id from partner_lms_enrollments") == "course-1"
+
+
 def test_entering_an_account_of_somebody_else_is_refused(world: World, school: School) -> None:
     world.enroll(world.learner(school.organization), school.program)
     (account,) = world.claim()

@@ -155,6 +155,15 @@ begin
 end
 $$;
 
+-- Both ids stand on the partner's page of a person.
+create or replace function refuse_account_id(p_account uuid, p_external_id text) returns void language plpgsql as $$
+begin
+  if (select external_id from partner_accounts where id = p_account) = btrim(p_external_id) then
+    perform refuse('That is the account''s id. Enter the enrollment''s.');
+  end if;
+end
+$$;
+
 -- Enter the id that the person found at the partner.
 create or replace function enter_partner_id(p_intent uuid, p_external_id text, p_note text) returns void
 language plpgsql as $$
@@ -167,6 +176,8 @@ begin
   end if;
   if v_intent.kind = 'unenroll' then
     perform refuse('Leaving a course needs no id; try again or dismiss it.');
+  elsif v_intent.kind = 'enroll' then
+    perform refuse_account_id(v_intent.partner_account_id, p_external_id);
   end if;
   if exists (select from partner_lms_enrollments where provider_id = v_intent.provider_id
              and external_enrollment_id = btrim(p_external_id) and v_intent.kind = 'enroll')

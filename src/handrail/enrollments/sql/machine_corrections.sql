@@ -49,6 +49,7 @@ begin
   perform lock_enrollments(v_enrollments);
   perform 1 from partner_accounts where id = v_run.partner_account_id for no key update;
   select * into v_run from partner_lms_enrollments where id = p_run for no key update;
+  perform refuse_account_id(v_run.partner_account_id, v_new);
   perform check_correction(v_run.entered_by_call, v_run.external_enrollment_id, v_new, exists (
     select from partner_lms_enrollments where provider_id = v_run.provider_id and external_enrollment_id = v_new));
   if v_run.status not in ('active', 'needs_attention', 'completed', 'failed') then

@@ -24,7 +24,7 @@ begin
       'close_enrollment(enrollments, text, text)', 'reattempt_left_runs(uuid, change_cause)', 'carry_waivers(uuid, uuid)',
       'is_of_provider(text)', 'repeat_as_configured(uuid, text, boolean)', 'attend_provider(intents)',
       'release_provider(uuid, text)', 'close_call(intents, text, text)', 'record_id_change(uuid, uuid, text, text)',
-      'check_correction(uuid, text, text, boolean)', 'reopen_around(enrollment_steps, text)',
+      'check_correction(uuid, text, text, boolean)', 'refuse_account_id(uuid, text)', 'reopen_around(enrollment_steps, text)',
       'refuse_choice_when_over(uuid)', 'count_taken(enrollment_steps)', 'lock_call(uuid)', 'enrollment_limit_allows(uuid)'] loop
     execute format('revoke all on function %s from public', v_function);
     execute format('grant execute on function %s to handrail_machine', v_function);
