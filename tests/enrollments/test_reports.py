@@ -437,6 +437,22 @@ def test_a_completion_taken_back_goes_to_a_person_and_is_kept(
     assert world.rows("select kind, cause from attention_items") == [("completion_revoked", words)]
 
 
+def test_a_completion_taken_back_by_which_no_step_was_completed_offers_none_to_open(
+    world: World, provisioned: School
+) -> None:
+    world.call("suspend_enrollment", provisioned.enrollment.id, "ill")
+    provisioned.report("course.completed")
+    provisioned.report("completion.revoked", reason="regraded")
+    world.call("resume_enrollment", provisioned.enrollment.id, "well")
+
+    assert provisioned.see() == "active: in_progress, pending"
+    words = (
+        "The partner took a completion back: regraded. No step was completed by it: "
+        "one that is in progress goes on until it is reported or marked by hand."
+    )
+    assert world.column("select cause from attention_items") == [words]
+
+
 def test_a_completion_that_was_taken_back_before_it_arrived_does_not_count(
     world: World, provisioned: School
 ) -> None:

@@ -219,7 +219,10 @@ begin
               and v_event.at > v_run.completed_at then
         perform open_attention(v_run.organization_id, 'completion_revoked', v_run.id,
           'The partner took a completion back' || coalesce(': ' || nullif(rtrim(v_event.reason, '. '), ''), '')
-          || '. Open the step again (an administrator can), or keep the completion.', '{}', v_enrollment, v_run.provider_id);
+          || case when exists (select from steps_of_run(v_run.id) where status = 'completed')
+               then '. Open the step again (an administrator can), or keep the completion.'
+               else '. No step was completed by it: one that is in progress goes on until it is reported or marked by hand.' end,
+          '{}', v_enrollment, v_run.provider_id);
         if v_run.external_enrollment_id is not null then
           perform take_back_calls(v_run.id, 'enroll', true, 'the partner told its id');
         end if;
