@@ -248,6 +248,8 @@ class Person:
     def reopen(self, enrollment: Enrollment, step: Step) -> None:
         _require(step.status == "completed" or step.waived)
         _require(enrollment.status in ("active", "completed") and enrollment.has_begun)
+        others = [each for each in enrollment.stage(step.stage) if each is not step]
+        _require(step.required or count_gained(others) < step.choose)
         if enrollment.status == "completed":
             self._require_only_live(enrollment)
             enrollment.status = "active"
@@ -275,7 +277,8 @@ class Person:
     def report(self, reports: Sequence[tuple[Run, str, Time, bool]]) -> None:
         """Reports of one batch: the run, what is said, when, and whether the run was surely meant."""
         for run, kind, at, is_sure in reports:
-            if is_sure or run.counts_from is None or at >= run.counts_from:
+            before_this_attempt = run.counts_from is not None and at < run.counts_from
+            if is_sure or not (before_this_attempt or self._is_of_former(run, kind, at)):
                 self._take_over(run, kind, at)
         self._spread([run for run, *_ in reports])
 
@@ -303,6 +306,14 @@ class Person:
         else:
             return False
         return True
+
+    def _is_of_former(self, run: Run, kind: str, at: Time) -> bool:
+        """A completion that says no more than that of an earlier run."""
+        return kind == "course.completed" and any(
+            each.completed_at is not None and each.completed_at >= at
+            for each in self.runs[run.course]
+            if each.number < run.number
+        )
 
     def _spread(self, runs: Sequence[Run]) -> None:
         for enrollment in self.enrollments:

@@ -137,6 +137,24 @@ def test_reopening_an_elective_offers_the_others_again(world: World, courses: li
     assert see(world, enrollment) == "active: skipped #2, completed, skipped, in_progress"
 
 
+def test_no_reopening_of_an_elective_that_is_not_needed(
+    world: World, courses: list[Course]
+) -> None:
+    enrollment = enroll(world, Electives(1, courses[:2]), courses[2])
+    for course in courses[:2]:
+        world.on_step("choose_elective", enrollment, course)
+        world.answer_calls()
+        world.report("course.failed", enrollment.learner, course)
+    both = [world.event("course.completed", enrollment.learner, each) for each in courses[:2]]
+    world.apply(*both)
+    before = "active: completed, completed, in_progress"
+    assert see(world, enrollment) == before
+
+    with pytest.raises(psycopg.Error, match="Enough other electives of this stage are completed"):
+        world.on_step("reopen_step", enrollment, courses[0], "cheated")
+    assert see(world, enrollment) == before
+
+
 def test_a_reopened_elective_chosen_again_starts_anew(world: World, courses: list[Course]) -> None:
     enrollment = enroll(world, Electives(1, courses[:2]))
     world.on_step("choose_elective", enrollment, courses[0])

@@ -421,6 +421,11 @@ begin
     perform refuse('The enrollment is ' || v_enrollment.status || '; a step can be opened again while it is active or completed.');
   elsif v_enrollment.started_at is null then
     perform refuse('The enrollment has not begun; a step can be opened again from its start date on.');
+  elsif not v_step.required and v_step.elective_choose <= (
+          select count(*) from enrollment_steps
+          where enrollment_id = v_step.enrollment_id and sequence_order = v_step.sequence_order and not required
+            and id <> p_step and (status = 'completed' or skip_reason <> 'not_chosen')) then
+    perform refuse('Enough other electives of this stage are completed or waived; opened again, this one would be skipped at once.');
   end if;
   perform reopen_around(v_step, p_reason);
   perform start_steps(array[p_step], null, v_cause, true);
