@@ -20,7 +20,7 @@ def barbering(real_school: School) -> Barbering:
 def enrollment(real_school: School, barbering: Barbering) -> Enrollment:
     """Somebody with long names whose first call needs a person."""
     real_school.change("partner_lms_courses", barbering.theory.id, title=LONG)
-    learner = real_school.learner("Wolfeschlegelstein" * 2, "hausenbergerdorff" * 2)
+    learner = real_school.learner("Wolfeschlegelstein" * 4, "hausenbergerdorff" * 4)
     enrollment = real_school.world.enroll(learner, barbering.program)
     real_school.need_person(enrollment, error=f"The partner refused: {LONG}{LONG}")
     return enrollment
@@ -143,6 +143,22 @@ def test_a_mistake_is_shown_where_it_is_and_the_words_stay(
     assert browser.one("#id_complete-note").get_attribute("value") == "Certificate seen"
     assert browser.driver.switch_to.active_element.get_attribute("role") == "alert"
     assert browser.find_faults() == []
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_long_list_is_leafed_through(real_school: School, browser: Browser, width: int) -> None:
+    for number in range(30):
+        real_school.learner("Pat", f"P{number:02}")
+    browser.set_width(width)
+    browser.sign_in(real_school.bob)
+    browser.open("/admin/people")
+    browser.click("Next")
+    browser.wait_for(lambda: "Pat P29" in browser.text)
+    faults = browser.find_faults()
+    browser.click("Previous")
+    browser.wait_for(lambda: "Pat P00" in browser.text)
+
+    assert (faults, browser.find_faults()) == ([], [])
 
 
 def test_search_without_a_reload(real_school: School, browser: Browser) -> None:
