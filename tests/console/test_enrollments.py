@@ -459,7 +459,9 @@ def test_nobody_else_decides(
     careful = Client(enforce_csrf_checks=True)
     careful.cookies = school.bob.sign_in(Client()).cookies
     assert careful.post(f"/admin/{kind}/{subject}/{name}", form).status_code == 403
-    assert careful.get(f"/admin/{kind}/{subject}/{name}").status_code == 405
+    opened = careful.get(f"/admin/{kind}/{subject}/{name}")
+    assert (opened.status_code, opened["Location"]) == (302, f"/admin/{kind}/{subject}")
+    assert school.see(enrollment) == before
 
 
 @pytest.mark.parametrize("path", ["enrollments", "steps", "events", "attention"])

@@ -3,7 +3,7 @@
 import pytest
 from selenium.webdriver.common.keys import Keys
 
-from tests.cast import Barbering, School
+from tests.cast import PASSWORD, Barbering, School
 from tests.console.test_events import Inbox
 from tests.factories import Enrollment
 from tests.web import WIDTHS, Browser
@@ -172,6 +172,37 @@ def test_search_without_a_reload(real_school: School, browser: Browser) -> None:
     assert browser.driver.execute_script("return window.stays")
     assert browser.path == "/admin/people?q=ada"
     assert browser.find_faults() == []
+
+
+def test_search_after_the_session_is_over_leads_to_the_sign_in_and_back(
+    real_school: School, browser: Browser
+) -> None:
+    real_school.learner("Ada", "Abel")
+    browser.sign_in(real_school.bob)
+    browser.open("/admin/people")
+    browser.driver.delete_cookie("session")
+    browser.one("#hr-q").send_keys("ada")
+    browser.wait_for(lambda: browser.heading == "Sign in")
+
+    assert browser.path == "/accounts/login/?next=/admin/people%3Fq%3Dada"
+
+
+def test_a_decision_after_the_session_is_over_is_told_and_done_again(
+    real_school: School, enrollment: Enrollment, browser: Browser
+) -> None:
+    browser.sign_in(real_school.bob)
+    browser.open(f"/admin/enrollments/{enrollment.id}")
+    browser.click("Withdraw")
+    browser.one("#id_withdraw-reason").send_keys("moved away")
+    browser.driver.delete_cookie("session")
+    browser.click("Withdraw the enrollment")
+    browser.wait_for(lambda: "What you sent was not saved" in browser.text)
+    browser.one("#id_login").send_keys(real_school.bob.email)
+    browser.one("#id_password").send_keys(PASSWORD)
+    browser.one("main form button[type=submit]").click()
+    browser.wait_for(lambda: browser.path == f"/admin/enrollments/{enrollment.id}")
+
+    assert real_school.world.value("select status from enrollments") == "active"
 
 
 def test_search_without_scripts(real_school: School, browser: Browser) -> None:

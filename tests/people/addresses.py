@@ -9,7 +9,13 @@ from django.template.response import TemplateResponse
 from django.urls import path
 
 from handrail.organizations.identity import open_as
-from handrail.people.access import get_facts, own_transactions, sign_in_required, staff_required
+from handrail.people.access import (
+    forms_only,
+    get_facts,
+    own_transactions,
+    sign_in_required,
+    staff_required,
+)
 from handrail.people.forms import LoginWebAuthnForm, UserTokenForm
 
 
@@ -101,6 +107,8 @@ views = {
     "error": raise_error,
     "database": fail_in_database,
     "outside": work_outside,
+    "forms": forms_only("console:pipeline")(tell_claims),
+    "own-forms": forms_only("console:pipeline")(work_outside),
     "signed-in": sign_in_required(tell_claims),
     "staff": staff_required(tell_claims),
 }

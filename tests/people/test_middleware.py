@@ -13,6 +13,7 @@ from fido2.utils import websafe_encode
 from pytest_django import Settings
 
 from tests.cast import School
+from tests.core.html import Page
 from tests.factories import World
 from tests.people.test_second_factor import begin, enroll
 
@@ -203,6 +204,47 @@ def test_strangers_are_sent_to_the_sign_in_and_back(
 
     assert answer.status_code == 302
     assert answer["Location"] == f"/accounts/login/?next=/admin/test/{name}%3Fa%3Db"
+
+
+@pytest.mark.parametrize(
+    ("before", "back"),
+    [
+        ("http://testserver/admin/test/claims?a=b", "/admin/test/claims%3Fa%3Db"),
+        ("http://testserver", "/"),
+        ("https://evil.example/admin/test/claims", "/"),
+        ("", "/"),
+    ],
+)
+def test_what_strangers_send_is_not_kept_and_they_are_told(
+    school: School, client: Client, before: str, back: str
+) -> None:
+    answer = client.post("/admin/test/staff", headers={"Referer": before} if before else {})
+    page = Page(client.get(answer["Location"]).content.decode())
+
+    assert answer["Location"] == f"/accounts/login/?next={back}"
+    assert page.all("div", role="alert")[0].text == (
+        "You were signed out. What you sent was not saved: please do it again."
+    )
+
+
+def test_a_list_that_htmx_asks_for_becomes_the_sign_in_page(school: School, client: Client) -> None:
+    answer = client.get("/admin/test/staff?q=ada", headers={"HX-Request": "true"})
+
+    assert (answer.status_code, answer.content) == (200, b"")
+    assert answer["HX-Redirect"] == "/accounts/login/?next=/admin/test/staff%3Fq%3Dada"
+
+
+@pytest.mark.parametrize("name", ["forms", "own-forms"])
+def test_who_opens_the_address_of_a_form_comes_to_its_page(
+    school: School, client: Client, name: str
+) -> None:
+    school.bob.sign_in(client)
+    path = f"/admin/test/{name}"
+    opened = client.get(path)
+
+    assert (opened.status_code, opened["Location"]) == (302, "/admin/pipeline")
+    assert client.post(path).status_code == 200
+    assert (client.put(path).status_code, client.put(path)["Allow"]) == (405, "POST")
 
 
 def test_one_who_learns_may_not_open_the_console(school: School, client: Client) -> None:

@@ -7,7 +7,7 @@ from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import reverse
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_safe
 
 from handrail.credentials.queries import get_document, list_credentials
 from handrail.enrollments.actions import (
@@ -19,7 +19,7 @@ from handrail.enrollments.actions import (
 )
 from handrail.enrollments.launch import Opened, open_course
 from handrail.enrollments.queries.progress import list_own_progress
-from handrail.people.access import get_facts, own_transactions, sign_in_required
+from handrail.people.access import forms_only, get_facts, own_transactions, sign_in_required
 from handrail.student.presenting import present_enrollment
 
 
@@ -32,13 +32,13 @@ def show_progress(request: HttpRequest) -> HttpResponseBase:
     return render(request, "student/progress.html", {"enrollments": enrollments})
 
 
-@require_POST
+@forms_only("student:progress")
 @sign_in_required
 def choose(request: HttpRequest, step_id: UUID) -> HttpResponseBase:
     return _decide(request, step_id, choose_elective, "Your choice is saved.")
 
 
-@require_POST
+@forms_only("student:progress")
 @sign_in_required
 def take_back(request: HttpRequest, step_id: UUID) -> HttpResponseBase:
     return _decide(request, step_id, unchoose_elective, "Your choice is taken back.")
@@ -51,14 +51,14 @@ def _decide(
         action(step_id)
     except Refused as error:
         messages.error(request, error.words)
+        return redirect("student:progress")  # to its top, where the words stand
     except (NotAllowed, NotFound):
         raise Http404 from None
-    else:
-        messages.success(request, done)
+    messages.success(request, done)
     return redirect(f"{reverse('student:progress')}#step-{step_id}")
 
 
-@require_POST
+@forms_only("student:progress")
 @own_transactions
 @sign_in_required
 def launch(request: HttpRequest, step_id: UUID) -> HttpResponseBase:

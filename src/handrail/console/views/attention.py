@@ -7,7 +7,7 @@ from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponseBase
 from django.shortcuts import redirect
 from django.urls import reverse
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_safe
 
 from handrail.console.decisions import (
     CALL_DECISIONS,
@@ -41,7 +41,7 @@ from handrail.enrollments.queries.attention import (
 from handrail.enrollments.queries.paging import BadPlace
 from handrail.inbox.models import WebhookEventConflict
 from handrail.partners.models import Provider
-from handrail.people.access import get_workplace, staff_required
+from handrail.people.access import forms_only, get_workplace, staff_required
 
 
 @require_safe
@@ -61,7 +61,7 @@ def show_list(request: HttpRequest) -> HttpResponseBase:
     return render_page(request, "console/attention.html", context)
 
 
-@require_POST
+@forms_only("console:attention")
 @staff_required
 def retry_selected(request: HttpRequest) -> HttpResponseBase:
     """Try again what is behind several entries; those that do not allow it stay as they are."""
@@ -103,7 +103,7 @@ def show_case(request: HttpRequest, item_id: UUID) -> HttpResponseBase:
     return _render(request, case, _list_offers(case))
 
 
-@require_POST
+@forms_only("console:case", "item_id")
 @staff_required
 def settle(request: HttpRequest, item_id: UUID, name: str) -> HttpResponseBase:
     case = _get_case(item_id)

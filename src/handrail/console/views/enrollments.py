@@ -6,7 +6,7 @@ from uuid import UUID
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
 from django.urls import reverse
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_safe
 
 from handrail.console.decisions import (
     Offer,
@@ -30,7 +30,7 @@ from handrail.enrollments.queries.paging import BadPlace, Page
 from handrail.enrollments.queries.progress import group_stages, list_run_certificates
 from handrail.enrollments.queries.steps import get_entered_ids, get_step, list_steps
 from handrail.enrollments.words import Change, Step, tell_cause, tell_change, tell_staff
-from handrail.people.access import get_facts, get_workplace, staff_required
+from handrail.people.access import forms_only, get_facts, get_workplace, staff_required
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ def show_enrollment(request: HttpRequest, enrollment_id: UUID) -> HttpResponseBa
     return _render_enrollment(request, enrollment, list_enrollment_offers(enrollment))
 
 
-@require_POST
+@forms_only("console:enrollment", "enrollment_id")
 @staff_required
 def decide_enrollment(request: HttpRequest, enrollment_id: UUID, name: str) -> HttpResponseBase:
     enrollment = _get_enrollment(enrollment_id)
@@ -66,7 +66,7 @@ def show_step(request: HttpRequest, step_id: UUID) -> HttpResponseBase:
     return _render_step(request, step, enrollment, _list_offers(step, enrollment))
 
 
-@require_POST
+@forms_only("console:step", "step_id")
 @staff_required
 def decide_step(request: HttpRequest, step_id: UUID, name: str) -> HttpResponseBase:
     step, enrollment = _get_step(step_id)

@@ -8,7 +8,7 @@ from django.db.models.functions import Coalesce
 from django.http import Http404, HttpRequest, HttpResponseBase
 from django.shortcuts import redirect
 from django.urls import reverse
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_safe
 
 from handrail.console.decisions import EVENT_DECISIONS, Offer, decide, offer
 from handrail.console.forms import EventSearchForm
@@ -17,7 +17,7 @@ from handrail.enrollments.queries.detail import list_actor_names
 from handrail.inbox.models import WebhookEndpoint, WebhookEvent
 from handrail.inbox.queries import EventPage, EventSearch, get_event, list_events, read_body
 from handrail.partners.models import Provider
-from handrail.people.access import get_facts, get_workplace, staff_required
+from handrail.people.access import forms_only, get_facts, get_workplace, staff_required
 
 MOST_CONFLICTS = 20
 """So many messages beside one with the same id are shown."""
@@ -65,7 +65,7 @@ def show_event(request: HttpRequest, event_id: UUID) -> HttpResponseBase:
     return _render(request, event, _list_offers(event))
 
 
-@require_POST
+@forms_only("console:event", "event_id")
 @staff_required
 def decide_event(request: HttpRequest, event_id: UUID, name: str) -> HttpResponseBase:
     event = _get(event_id)

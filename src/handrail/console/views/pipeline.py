@@ -6,7 +6,7 @@ from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponseBase
 from django.shortcuts import redirect
 from django.utils import timezone
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_safe
 
 from handrail.console.views.common import make_page_urls, render_page
 from handrail.enrollments.queries.attention import count_open_items, list_attention
@@ -19,7 +19,13 @@ from handrail.enrollments.queries.pipeline import (
     list_stuck,
 )
 from handrail.partners.models import Course
-from handrail.people.access import get_facts, get_workplace, sign_in_required, staff_required
+from handrail.people.access import (
+    forms_only,
+    get_facts,
+    get_workplace,
+    sign_in_required,
+    staff_required,
+)
 from handrail.people.middleware import WORKPLACE_KEY
 from handrail.programs.models import Program
 
@@ -81,7 +87,7 @@ def show_at_step(request: HttpRequest, program_id: UUID, course_id: UUID) -> Htt
     return render_page(request, "console/at_step.html", context)
 
 
-@require_POST
+@forms_only("console:pipeline")
 @sign_in_required
 def switch_organization(request: HttpRequest) -> HttpResponseBase:
     """Open the console of another organization that the person works in."""
