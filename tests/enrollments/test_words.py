@@ -33,6 +33,7 @@ STEP = Step(
     started_at=NOW,
     completed_at=None,
     error_message="",
+    failed_by=None,
     skip_reason=None,
     updated_at=NOW,
     course_title="Barber Theory",
@@ -100,11 +101,25 @@ LEARNERS = [
     (step(status="pending"), ""),
     (step(status="failed"), "Ridgeline will tell you how to go on."),
     (
-        step(status="failed", error_message="40 of 70."),
+        step(status="failed", error_message="40 of 70.", failed_by="webhook"),
         "Milady reports: 40 of 70. Ridgeline will tell you how to go on.",
     ),
     (
-        step(status="failed", error_message="positive", course_kind="screening"),
+        step(status="failed", error_message="40 of 70", failed_by="reconciliation"),
+        "Milady reports: 40 of 70. Ridgeline will tell you how to go on.",
+    ),
+    (
+        step(status="failed", error_message="Did you come?", failed_by="person"),
+        "Ridgeline says: Did you come? Ridgeline will tell you how to go on.",
+    ),
+    (
+        step(status="failed", error_message="40 of 70", failed_by=None),
+        "The reason given: 40 of 70. Ridgeline will tell you how to go on.",
+    ),
+    (
+        step(
+            status="failed", error_message="positive", failed_by="webhook", course_kind="screening"
+        ),
         "Ridgeline will tell you how to go on.",
     ),
 ]

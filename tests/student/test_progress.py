@@ -421,6 +421,29 @@ def test_an_enrollment_that_ended_early_does_not_go_on(
     assert "Launch training" not in page.one("main").text
 
 
+def test_nobody_is_said_to_have_said_what_another_said(
+    school: School, enrollment: Enrollment, barbering: Barbering, client: Client
+) -> None:
+    """Staff marks it failed, the partner reports the same later in other words."""
+    world = school.world
+    world.answer_calls()
+    told = "Our instructor saw 3 of 10 cuts."
+    world.on_step("fail_step", enrollment, barbering.theory, "2026-01-02", told)
+    by_staff = find_step(read(school, client), "Barber Theory")
+    world.report("course.failed", school.lena_here, barbering.theory, reason="40 of 70")
+    later = find_step(read(school, client), "Barber Theory")
+    world.on_step("retry_step", enrollment, barbering.theory, "again")
+    world.answer_calls()
+    world.report("course.failed", school.lena_here, barbering.theory, reason="41 of 70")
+    by_partner = find_step(read(school, client), "Barber Theory")
+
+    start = "Barber Theory Milady RISE , not passed"
+    end = "Ridgeline Career School will tell you how to go on."
+    assert by_staff == f"{start} Ridgeline Career School says: {told} {end}"
+    assert later == f"{start} The reason given: {told} {end}"
+    assert by_partner == f"{start} Milady RISE reports: 41 of 70. {end}"
+
+
 def test_what_failed_or_was_waived_stays_so_when_the_enrollment_ends(
     school: School, enrollment: Enrollment, barbering: Barbering, client: Client
 ) -> None:

@@ -63,7 +63,8 @@ class CompletedForm(forms.Form):
 class FailedForm(forms.Form):
     failed_on = _PastDay("Failed on")
     note = _make_note(
-        "Evidence", "Where you saw it, and what the partner says. The learner reads it."
+        "Evidence",
+        "What happened, and where you saw it. The learner reads it as words of your organization.",
     )
 
 

@@ -41,6 +41,8 @@ class Step:
     started_at: datetime | None
     completed_at: datetime | None
     error_message: str
+    failed_by: str | None
+    """Cause of the failure, where its words are those of the run: webhook, ..., person."""
     skip_reason: str | None
     updated_at: datetime
     course_title: str
@@ -134,9 +136,20 @@ def _tell_call(call: Call, partner: str) -> str:
 
 def _tell_failure(step: Step, organization: str) -> str:
     # How a screening ended is nobody's business on a screen that others may see.
-    reason = "" if step.course_kind == "screening" else step.error_message
-    said = f"{step.provider_name} reports: {reason} " if reason else ""
-    return f"{said}{organization} will tell you how to go on."
+    reason = "" if step.course_kind == "screening" else step.error_message.strip()
+    if reason:
+        stop = "" if reason[-1] in ".!?" else "."
+        reason = f"{_name_teller(step, organization)}: {reason}{stop} "
+    return f"{reason}{organization} will tell you how to go on."
+
+
+def _name_teller(step: Step, organization: str) -> str:
+    match step.failed_by:
+        case None:  # a newer report says something else
+            return "The reason given"
+        case "person":
+            return f"{organization} says"
+    return f"{step.provider_name} reports"
 
 
 def tell_staff(step: Step | None) -> str:

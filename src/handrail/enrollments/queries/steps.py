@@ -12,7 +12,9 @@ from handrail.enrollments.words import Call, Step
 # Steps by their unique key (enrollment_id, sequence_order, ...), the rest by primary keys.
 STEP_COLUMNS = """
   s.id, s.enrollment_id, s.sequence_order, s.required, s.elective_choose, s.status, s.attempt, s.chosen_at, s.progress,
-  s.started_at, s.completed_at, s.error_message, s.skip_reason, s.updated_at, c.title, c.kind, c.link_url,
+  s.started_at, s.completed_at, s.error_message,
+  case when s.status = 'failed' and r.status = 'failed' and r.failure_reason = s.error_message then r.fact_kind end,
+  s.skip_reason, s.updated_at, c.title, c.kind, c.link_url,
   p.id, p.name, p.mode, p.link_url, r.id, r.status, r.external_enrollment_id, r.access_url, r.progress_at
 """
 STEP_TABLES = """
