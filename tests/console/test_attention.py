@@ -143,11 +143,25 @@ def test_the_id_found_at_the_partner_is_entered(
     assert is_settled(settle(bob, item, "enter_id", external_id=" stu-17 ", note="on their page"))
 
     assert (
-        "The partner's id: This field is required."
+        "The account's id at the partner: This field is required."
         in empty.one("div", class_="hr-error-summary").text
     )
     assert school.world.column("select external_id from partner_accounts") == ["stu-17"]
     assert see_calls(school) == [("create_account", "done"), ("enroll", "queued")]
+
+
+def test_the_entry_says_which_of_the_partners_ids_is_meant(
+    school: School, enrollment: Enrollment, bob: Client
+) -> None:
+    labels = []
+    for id in ("account-17", "enrollment-17"):
+        item = school.need_person(enrollment, uncertain=True)
+        page = read(bob, f"/admin/attention/{item}")
+        (field,) = page.all("input", name="enter_id-external_id")
+        labels += [each.text for each in page.all("label", **{"for": field.attributes["id"]})]
+        settle(bob, item, "enter_id", external_id=id)
+
+    assert labels == ["The account's id at the partner", "The enrollment's id at the partner"]
 
 
 def test_an_id_that_somebody_has_is_refused(

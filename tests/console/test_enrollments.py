@@ -45,6 +45,12 @@ def read(client: Client, path: str, status: int = 200) -> Page:
     return page
 
 
+def list_facts(page: Page) -> dict[str, str]:
+    """What stands beside each word."""
+    names = [each.text for each in page.all("dt")]
+    return dict(zip(names, [each.text for each in page.all("dd")], strict=True))
+
+
 def list_offers(page: Page) -> list[str]:
     return [each.text for each in page.all("summary")]
 
@@ -227,6 +233,9 @@ def test_marking_a_step_completed(
     assert find_messages(page) == ["The step is marked completed."]
     assert page.one("h1").text == "Lena Learner"
     assert (school.see(enrollment)["Barber Theory"], at) == ("completed", "2026-01-15")
+    # Nobody named an hour.
+    step = read(bob, f"/admin/{path_of(school, enrollment, barbering.theory)}")
+    assert list_facts(step)["Completed"] == "January 15, 2026"
 
 
 @pytest.mark.parametrize(
@@ -237,7 +246,11 @@ def test_marking_a_step_completed(
         ({"completed_on": "yesterday", "note": "seen"}, "Completed on: Enter a valid date."),
         (
             {"completed_on": "2999-01-01", "note": "seen"},
-            "The date lies in the future.",
+            "Completed on: This day lies in the future.",
+        ),
+        (
+            {"completed_on": "0206-11-05", "note": "seen"},
+            "Completed on: This day is too long ago. Check the year.",
         ),
         ({"completed_on": "2026-01-15", "note": "x" * 1001}, "at most 1000 characters"),
     ],
@@ -250,6 +263,7 @@ def test_what_is_wrong_is_said_and_nothing_is_lost(
     (opened,) = [each for each in page.all("details") if "open" in each.attributes]
 
     assert words in find_errors(page)
+    assert page.one("input", name="complete-completed_on").attributes["min"] == "1900-01-01"
     assert opened.text.startswith("Mark completed")
     if "note" in fields:
         assert page.one("textarea", name="complete-note").text == fields["note"]

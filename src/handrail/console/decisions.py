@@ -1,7 +1,7 @@
 """What staff can decide: the form of each decision, the action it calls, and when it is offered."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 from uuid import UUID
 
@@ -11,15 +11,17 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest
 
 from handrail.console.forms import (
+    AccountIdForm,
     CompletedForm,
-    CorrectedIdForm,
+    EnrollmentIdForm,
     FailedForm,
     KnownForm,
     NameForm,
     NoteForm,
     NothingForm,
-    PartnerIdForm,
     ReasonForm,
+    RightAccountIdForm,
+    RightEnrollmentIdForm,
     WaiverForm,
 )
 from handrail.credentials.actions import correct_name, reissue, render_again
@@ -119,7 +121,7 @@ ID_DECISIONS: Final[Mapping[str, Decision]] = {
         "completed by that.",
         button="Correct the id",
         done=_corrected,
-        form=CorrectedIdForm,
+        form=RightEnrollmentIdForm,
         run=actions.correct_partner_id,
     ),
     "correct-account": Decision(
@@ -128,7 +130,7 @@ ID_DECISIONS: Final[Mapping[str, Decision]] = {
         "begins anew under the right one.",
         button="Correct the id",
         done=_corrected,
-        form=CorrectedIdForm,
+        form=RightAccountIdForm,
         run=actions.correct_account_id,
     ),
 }
@@ -213,10 +215,10 @@ CALL_DECISIONS: Final[Mapping[str, Decision]] = {
     ),
     "enter_id": Decision(
         title="Enter the partner's id",
-        hint="When the partner's own page shows this person with an account or enrollment.",
+        hint="When the partner's own page shows this person in the course.",
         button="Take over this id",
         done="The id is taken over.",
-        form=PartnerIdForm,
+        form=EnrollmentIdForm,
         run=actions.enter_partner_id,
     ),
     "continue": Decision(
@@ -228,6 +230,11 @@ CALL_DECISIONS: Final[Mapping[str, Decision]] = {
         run=actions.continue_old_run,
     ),
 }
+ENTER_ACCOUNT_ID: Final = replace(
+    CALL_DECISIONS["enter_id"],
+    hint="When the partner's own page shows that this person has an account.",
+    form=AccountIdForm,
+)
 PROVIDER_DECISIONS: Final[Mapping[str, Decision]] = {
     "try_all": Decision(
         title="Try all of them again",

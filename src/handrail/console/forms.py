@@ -1,17 +1,20 @@
 """What staff enter when they decide something."""
 
 from collections.abc import Mapping
-from typing import Any
+from datetime import date
+from typing import Any, Final
 
 from django import forms
 from django.utils import timezone
 
+from handrail.enrollments.roster_rows import FIRST_YEAR
 from handrail.enrollments.words import MESSAGE_KINDS, WAIVERS
 from handrail.people.text import clean_text, find_text_problem
 
 LONGEST_NOTE = 1000
 LONGEST_ID = 200
 LONGEST_NAME = 200
+_FIRST_DAY: Final = date(FIRST_YEAR, 1, 1)
 
 
 def _make_note(label: str, hint: str = "", *, required: bool = True) -> forms.CharField:
@@ -41,7 +44,7 @@ class KnownForm(forms.Form):
 
 
 class _PastDay(forms.DateField):
-    """A day that a partner names, today at the latest."""
+    """A day that a partner names: within the years that files may name, today at the latest."""
 
     def __init__(self, label: str) -> None:
         super().__init__(
@@ -51,8 +54,16 @@ class _PastDay(forms.DateField):
         )
 
     def get_bound_field(self, form: forms.BaseForm, field_name: str) -> forms.BoundField:
+        self.widget.attrs["min"] = _FIRST_DAY.isoformat()
         self.widget.attrs["max"] = timezone.localdate().isoformat()
         return super().get_bound_field(form, field_name)
+
+    def validate(self, value: date) -> None:
+        super().validate(value)
+        if value < _FIRST_DAY:
+            raise forms.ValidationError("This day is too long ago. Check the year.")
+        if value > timezone.localdate():
+            raise forms.ValidationError("This day lies in the future.")
 
 
 class CompletedForm(forms.Form):
@@ -95,23 +106,41 @@ def _clean_name(text: str) -> str:
     return name
 
 
-class PartnerIdForm(forms.Form):
-    external_id = forms.CharField(
-        label="The partner's id",
+def _make_id(label: str) -> forms.CharField:
+    return forms.CharField(
+        label=label,
         help_text="As the partner's own page shows it for this person.",
         max_length=LONGEST_ID,
     )
+
+
+class AccountIdForm(forms.Form):
+    external_id = _make_id("The account's id at the partner")
     note = _make_note("Note", required=False)
 
 
-class CorrectedIdForm(forms.Form):
-    external_id = forms.CharField(
-        label="The right id",
+class EnrollmentIdForm(forms.Form):
+    external_id = _make_id("The enrollment's id at the partner")
+    note = _make_note("Note", required=False)
+
+
+def _make_right_id(label: str) -> forms.CharField:
+    return forms.CharField(
+        label=label,
         help_text="As the partner's own page shows it. Leave it empty when you do not know it: "
         "then the call needs a person again.",
         required=False,
         max_length=LONGEST_ID,
     )
+
+
+class RightAccountIdForm(forms.Form):
+    external_id = _make_right_id("The account's right id at the partner")
+    reason = _make_note("Reason", "It is kept in the history with your name.")
+
+
+class RightEnrollmentIdForm(forms.Form):
+    external_id = _make_right_id("The enrollment's right id at the partner")
     reason = _make_note("Reason", "It is kept in the history with your name.")
 
 

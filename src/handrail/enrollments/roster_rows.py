@@ -26,7 +26,7 @@ FUNDING_SOURCES = (
     "scholarship",
 )
 LONGEST_PHONE = 40
-_FIRST_YEAR, _LAST_YEAR = 1900, 2200
+FIRST_YEAR, _LAST_YEAR = 1900, 2200
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 T = TypeVar("T")
 _FUNDING = {source.casefold(): source for source in FUNDING_SOURCES}
@@ -104,7 +104,7 @@ def read_date(text: str) -> date | None:
         found = date.fromisoformat(text) if _DATE.fullmatch(text) else None
     except ValueError:
         found = None
-    if found is None or not _FIRST_YEAR <= found.year <= _LAST_YEAR:
+    if found is None or not FIRST_YEAR <= found.year <= _LAST_YEAR:
         raise ValueError(f"{shorten(text)!r} is no date; write it as 2026-09-01")
     return found
 

@@ -12,6 +12,7 @@ from django.views.decorators.http import require_safe
 from handrail.console.decisions import (
     CALL_DECISIONS,
     ENROLLMENT_DECISIONS,
+    ENTER_ACCOUNT_ID,
     EVENT_DECISIONS,
     ITEM_DECISIONS,
     OTHER_DECISIONS,
@@ -168,9 +169,13 @@ def _list_offers(case: AttentionCase) -> list[Offer]:
 
 def _make_offer(case: AttentionCase, name: str) -> Offer:
     subject = case.item.subject_id
+    if case.call is not None and name == "enter_id":
+        decision = CALL_DECISIONS[name]
+        if case.call.kind == "create_account":
+            decision = ENTER_ACCOUNT_ID
+        return offer(name, decision, subject, external_id=case.call.external_id or "")
     if name in CALL_DECISIONS:
-        known = case.call.external_id if case.call and name == "enter_id" else None
-        return offer(name, CALL_DECISIONS[name], subject, external_id=known or "")
+        return offer(name, CALL_DECISIONS[name], subject)
     if name in STEP_DECISIONS and case.step is not None:
         return offer(name, STEP_DECISIONS[name], case.step.id)
     if name in ENROLLMENT_DECISIONS and case.enrollment is not None:
