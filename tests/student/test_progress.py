@@ -166,6 +166,17 @@ def test_why_a_step_waits(
     assert "Launch training" not in page.one("main").text
 
 
+def test_where_one_signs_up_by_oneself_the_address_is_said(
+    school: School, enrollment: Enrollment, barbering: Barbering, client: Client
+) -> None:
+    school.change("learners", school.lena_here.id, email="Lena.Learner@Example.org")
+    school.world.answer_calls()
+    school.world.complete(enrollment, barbering.theory)
+    told = "Sign up there with Lena.Learner@Example.org , so that your result finds you."
+
+    assert told in find_step(read(school, client), "Work Readiness")
+
+
 def test_a_link_that_is_missing_is_asked_for(
     school: School, enrollment: Enrollment, barbering: Barbering, client: Client
 ) -> None:

@@ -30,6 +30,8 @@ class ShownStep:
     can_choose: bool
     can_take_back: bool
     certificates: Sequence[PartnerCertificateRow]
+    email: str
+    """By which a partner without an interface tells whose result it is."""
 
     @property
     def place(self) -> str:
@@ -112,6 +114,7 @@ def _present_step(step: Step, stage: Stage, progress: Progress) -> ShownStep:
         and stage.taken < stage.to_choose,
         can_take_back=live and not step.required and _can_take_back(step, chosen=chosen),
         certificates=progress.certificates.get(step.run_id, ()) if step.run_id else (),
+        email=progress.email,
     )
 
 

@@ -17,10 +17,12 @@ MOST_ENROLLMENTS = 50
 """A person has a few; so many are shown, those under way first."""
 # By the indexes enrollments_learner and, below, the unique keys that begin with the run.
 _ENROLLMENTS = """
-select e.id, e.status, e.start_date, e.start_at > now(), e.completed_at, p.title, o.name, o.learner_word, o.time_zone
+select e.id, e.status, e.start_date, e.start_at > now(), e.completed_at, p.title, o.name, o.learner_word, o.time_zone,
+  l.email
 from enrollments e
 join programs p on p.id = e.program_id and p.organization_id = e.organization_id
 join organizations o on o.id = e.organization_id
+join learners l on l.id = e.learner_id and l.organization_id = e.organization_id
 where e.learner_id = any ((select own_learner_ids())::uuid[])
 order by e.status in ('pending', 'active', 'suspended') desc, e.created_at desc, e.id
 limit %s
@@ -106,6 +108,8 @@ class Progress:
     organization_name: str
     learner_word: str
     time_zone: str
+    email: str
+    """As the organization knows it."""
     stages: Sequence[Stage] = ()
     certificates: Mapping[UUID, Sequence[PartnerCertificateRow]] = field(default_factory=dict)
     """By run."""
