@@ -443,6 +443,42 @@ def test_what_only_had_to_be_known(
     assert list_entries(bob) == []
 
 
+def test_whom_a_partner_is_to_be_told_of_stands_in_the_entry(
+    school: School, barbering: Barbering, bob: Client
+) -> None:
+    enrollment = school.world.enroll(school.lena_here, school.program("Safety", barbering.safety))
+    school.world.answer_calls(lambda call: {"result": "done", "external_id": f"cs-{call.kind}"})
+    school.world.call("withdraw_enrollment", enrollment.id, "moved away")
+    item = school.world.value("select id from attention_items where kind = 'partner_not_told'")
+    page = read(bob, f"/admin/attention/{item}")
+    facts = dict(
+        zip([e.text for e in page.all("dt")], [e.text for e in page.all("dd")], strict=True)
+    )
+
+    assert facts["Enrollment there"] == "cs-enroll"
+    assert facts["Step"] == "OSHA 10 Not completed"
+
+
+@pytest.mark.parametrize("kind", ["webhook_refused", "reconciliation"])
+def test_an_entry_about_a_partners_set_up_says_how_it_ends(
+    school: School, barbering: Barbering, bob: Client, kind: str
+) -> None:
+    provider = barbering.theory.provider
+    subject = provider.id
+    if kind == "webhook_refused":
+        subject = school.world.insert(
+            "webhook_endpoints",
+            organization_id=school.organization.id,
+            provider_id=provider.id,
+            kind="partner",
+            key=provider.slug,
+        )
+    page = read(bob, f"/admin/attention/{open_item(school, kind, subject)}")
+
+    assert page.one("code").text == f"handrail provider configure {provider.slug}"
+    assert "this entry leaves the list by itself" in page.one("main").text
+
+
 def test_a_certificate_that_could_not_be_made(school: School, bob: Client) -> None:
     course = school.course("Milady RISE", "Barber Theory")
     enrollment = school.world.enroll(school.lena_here, school.program("Short", course))

@@ -212,6 +212,73 @@ def test_the_page_costs_the_same_for_one_and_for_many_steps(
     assert counts == [15, 14]
 
 
+@pytest.mark.parametrize("action", ["withdraw", "transfer"])
+def test_what_was_open_when_an_enrollment_ended_early_is_told_as_not_completed(
+    school: School,
+    enrollment: Enrollment,
+    barbering: Barbering,
+    bob: Client,
+    action: str,
+) -> None:
+    world = school.world
+    world.report("progress.updated", school.lena_here, barbering.theory, percent=45)
+    if action == "withdraw":
+        world.call("withdraw_enrollment", enrollment.id, "moved away")
+    else:
+        other = school.program("Other", barbering.screening)
+        world.call("transfer_enrollment", enrollment.id, other.id, "her wish")
+    page = read(bob, f"/admin/enrollments/{enrollment.id}")
+    step = read(bob, f"/admin/{path_of(school, enrollment, barbering.theory)}")
+
+    statuses = [each.text for each in page.all("td", **{"data-label": "Status"})]
+    told = {"withdraw": "Withdrawn", "transfer": "Transferred"}[action]
+    assert statuses == ["Not completed"] * 6
+    assert list_facts(step)["Enrollment"] == f"Barber Apprenticeship {told}"
+    assert list_facts(step)["Status"] == "Not completed"
+    assert "Progress" not in list_facts(step)
+
+
+def test_a_step_that_needs_a_person_leads_to_its_entry(
+    school: School, barbering: Barbering, bob: Client
+) -> None:
+    enrollment = school.world.enroll(school.learner("Ada", "Abel"), barbering.program)
+    path = f"/admin/{path_of(school, enrollment, barbering.theory)}"
+    before = read(bob, path)
+    item = school.need_person(enrollment, uncertain=True)
+    page = read(bob, path)
+
+    assert before.all("p", class_="hr-case__cause") == []
+    assert [each.attributes["href"] for each in page.all("a", class_="usa-link")][1] == (
+        f"/admin/attention/{item}"
+    )
+    assert list_facts(page)["How it stands"] == (
+        "The call to Milady RISE to make the account needs a person: see the attention list"
+    )
+
+
+def test_a_failed_step_shows_when_it_failed(
+    school: School, enrollment: Enrollment, barbering: Barbering, bob: Client
+) -> None:
+    school.world.report("course.failed", school.lena_here, barbering.theory, reason="40 of 70")
+    for column, day in (("started_at", "2026-03-02 12:00Z"), ("updated_at", "2026-03-05 12:00Z")):
+        school.change(
+            "enrollment_steps", school.world.step_id(enrollment, barbering.theory), **{column: day}
+        )
+    course = f"/admin/pipeline/{barbering.program.id}/{barbering.theory.id}?status=failed"
+    page = read(bob, f"/admin/enrollments/{enrollment.id}")
+
+    assert page.all("td", **{"data-label": "Since"})[0].text == "Mar 5, 2026"
+    assert read(bob, course).one("td", **{"data-label": "Failed"}).text == "Mar 5, 2026"
+
+
+def test_from_an_enrollment_one_comes_back_to_everybody(
+    school: School, enrollment: Enrollment, bob: Client
+) -> None:
+    page = read(bob, f"/admin/enrollments/{enrollment.id}")
+    back = page.all("a", class_="usa-link")[0]
+    assert (back.text, back.attributes["href"]) == ("Students", "/admin/people")
+
+
 # Steps.
 
 

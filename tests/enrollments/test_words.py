@@ -142,7 +142,10 @@ STAFF = [
         step(call=call(status="unknown")),
         "Milady did not say whether it could enroll; we look it up",
     ),
-    (step(call=call(status="needs_person")), "Milady could not enroll: see the attention list"),
+    (
+        step(call=call(status="needs_person")),
+        "The call to Milady to enroll needs a person: see the attention list",
+    ),
     (
         step(call=call(held=True)),
         "The call to Milady waits while the enrollment is on hold",

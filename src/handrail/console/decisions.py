@@ -161,7 +161,8 @@ ENROLLMENT_DECISIONS: Final[Mapping[str, Decision]] = {
     ),
     "withdraw": Decision(
         title="Withdraw",
-        hint="The enrollment ends. Courses that no other program of this person needs are canceled.",
+        hint="The enrollment ends. Courses that no other program of this person needs are canceled. "
+        "Only an administrator can undo this.",
         button="Withdraw the enrollment",
         done="The enrollment is withdrawn.",
         form=ReasonForm,

@@ -76,6 +76,14 @@ class Step:
             return False
         return bool(self.link) if self.by_link else self.run_external_id is not None
 
+    @property
+    def needs_person(self) -> bool:
+        """Whether the step waits for somebody to settle an entry of the attention list."""
+        if self.status != "in_progress":
+            return False
+        by_call = self.call is not None and self.call.status == "needs_person"
+        return self.run_status == "needs_attention" or by_call
+
 
 WAIVERS: Final = {
     "tested_out": "Tested out",
@@ -115,7 +123,7 @@ def tell_learner(step: Step, *, organization: str) -> str:
     partner = step.provider_name
     if step.run_status == "active":
         return f"{organization} will give you the link to {partner}. Ask there if you have none."
-    if step.run_status == "needs_attention" or (step.call and step.call.status == "needs_person"):
+    if step.needs_person:
         return f"{organization} is settling something with {partner} for you. You need not do anything."
     if step.call is None or step.call.held:
         return f"We are arranging your place at {partner}."
@@ -187,7 +195,7 @@ def _tell_staff_call(call: Call, partner: str) -> str:
         return f"The call to {partner} waits while the enrollment is on hold"
     match call.status:
         case "needs_person":
-            return f"{partner} could not {what}: see the attention list"
+            return f"The call to {partner} to {what} needs a person: see the attention list"
         case "unknown":
             return f"{partner} did not say whether it could {what}; we look it up"
         case "failed":

@@ -9,10 +9,12 @@ from django import template
 from django.utils.html import format_html
 from django.utils.text import capfirst
 
-from handrail.enrollments.words import MESSAGE_KINDS
+from handrail.core.templatetags.pages import StatusContext, status_tag
+from handrail.enrollments.words import MESSAGE_KINDS, Step
 
 register = template.Library()
 
+_OPEN: Final = ("pending", "in_progress")
 _END: Final = re.compile(r"[:.]\s+")
 
 FUNDING: Final = {
@@ -24,6 +26,18 @@ FUNDING: Final = {
     "apprenticeship": "The apprenticeship",
     "scholarship": "A scholarship",
 }
+
+
+@register.inclusion_tag("core/status.html")
+def step_status(step: Step, enrollment_status: str) -> StatusContext:
+    """How a step stands; one that was open when its enrollment ended early is told as the learner sees it."""
+    if enrollment_status in ("withdrawn", "transferred") and step.status in _OPEN:
+        return status_tag("ended")
+    if step.skip_reason == "not_chosen":
+        return status_tag(step.status, "Not chosen")
+    if step.status == "pending" and step.chosen_at:
+        return status_tag(step.status, "Chosen, not started")
+    return status_tag(step.status)
 
 
 @register.filter

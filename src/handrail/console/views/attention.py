@@ -35,14 +35,18 @@ from handrail.enrollments.actions import (
 from handrail.enrollments.queries.attention import (
     ATTENTION_PAGE,
     AttentionCase,
+    AttentionRow,
     get_attention_case,
     list_attention,
     list_waiting_calls,
 )
 from handrail.enrollments.queries.paging import BadPlace
-from handrail.inbox.models import WebhookEventConflict
+from handrail.inbox.models import WebhookEndpoint, WebhookEventConflict
 from handrail.partners.models import Provider
 from handrail.people.access import forms_only, get_workplace, staff_required
+
+_SET_UP = ("provider_calls", "reconciliation", "webhook_refused")
+"""Entries that end when the provider is set up anew."""
 
 
 @require_safe
@@ -138,6 +142,8 @@ def _render(request: HttpRequest, case: AttentionCase, offers: list[Offer]) -> H
         "base_url": reverse("console:case", args=[case.item.id]),
         "message_id": _find_message(case),
     }
+    if case.item.kind in _SET_UP and not case.item.resolved_at:
+        context["provider"] = _find_provider(case.item)
     if case.item.kind == "provider_calls":
         context |= _list_waiting(request, case.item.subject_id)
     return render_page(request, "console/case.html", context)
@@ -154,13 +160,22 @@ def _find_message(case: AttentionCase) -> UUID | None:
     return None
 
 
+def _find_provider(item: AttentionRow) -> Provider | None:
+    """The provider whose set-up the entry is about."""
+    if item.kind == "webhook_refused":
+        endpoint = WebhookEndpoint.objects.filter(id=item.subject_id)
+        found = Provider.objects.filter(id__in=endpoint.values("provider_id"))
+    else:
+        found = Provider.objects.filter(id=item.subject_id)
+    return found.defer("credentials").first()
+
+
 def _list_waiting(request: HttpRequest, provider_id: UUID) -> dict[str, Any]:
     try:
         page = list_waiting_calls(provider_id, place=request.GET.get("at", ""))
     except BadPlace:
         raise Http404 from None
-    provider = Provider.objects.defer("credentials").get(id=provider_id)
-    return {"provider": provider, "waiting": page.rows, **make_page_urls(request, page)}
+    return {"waiting": page.rows, **make_page_urls(request, page)}
 
 
 def _list_offers(case: AttentionCase) -> list[Offer]:

@@ -145,6 +145,7 @@ def _render_step(
         "reason": tell_staff(step)
         if enrollment.is_live and step.status in ("in_progress", "failed")
         else "",
+        "attention": list_enrollment_attention(enrollment.id) if step.needs_person else (),
         "certificates": list_run_certificates([step.run_id]).get(step.run_id, ())
         if step.run_id
         else (),

@@ -28,6 +28,7 @@ STATUSES: Final = {
     "skipped": Status("Not required", "neutral", "fast_forward"),
     "suspended": Status("On hold", "warning", "lock_outline"),
     "withdrawn": Status("Withdrawn", "neutral", "remove_circle"),
+    "ended": Status("Not completed", "neutral", "remove_circle"),
     "transferred": Status("Transferred", "neutral", "arrow_forward"),
     # Runs at a partner
     "requested": Status("Waiting to be sent", "neutral", "schedule"),

@@ -27,12 +27,15 @@ select a.id, a.kind, a.subject_id, a.cause, a.opened_at, a.enrollment_id, a.reso
     select count(*) from (
       select distinct i.partner_account_id from intents i
       where i.provider_id = a.subject_id and i.awaits_provider and i.status = 'needs_person'
-      limit 1000) as them) end  -- MOST_COUNTED
+      limit 1000) as them) end,  -- MOST_COUNTED
+  coalesce(e.status, ''), coalesce(r.external_enrollment_id, '')
 from (select * from attention_items a where {where}) a
 left join enrollments e on e.id = a.enrollment_id and e.organization_id = a.organization_id
 left join learners l on l.id = e.learner_id and l.organization_id = a.organization_id
 left join programs t on t.id = e.program_id and t.organization_id = a.organization_id
 left join partner_lms_providers p on p.id = a.provider_id and p.organization_id = a.organization_id
+left join partner_lms_enrollments r on a.kind in ('run', 'completion_revoked', 'partner_not_told')
+  and r.id = a.subject_id and r.organization_id = a.organization_id
 """
 _LIST: Final = (
     _ROWS.replace(
@@ -109,6 +112,9 @@ class AttentionRow:
     """Whether trying again needs no look at the partner first."""
     waiting: int | None
     """How many learners wait for the provider, counted no further than `MOST_COUNTED`."""
+    enrollment_status: str
+    run_external_id: str
+    """The partner's id of the enrollment that the entry is about; empty where it is about none."""
 
     @property
     def who_waits(self) -> str:
