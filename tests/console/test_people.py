@@ -202,6 +202,25 @@ def test_the_whole_roster_as_a_file(big_school: School, site: Site) -> None:
     assert (rows[1]["first_name"], rows[1]["phone"], rows[1]["program"]) == ("'=cmd", "'+1 555", "")
 
 
+def test_the_file_counts_steps_as_the_page_does(real_school: School, site: Site) -> None:
+    """Three required steps and two of three electives."""
+    world, barbering = real_school.world, real_school.barbering()
+    enrollment = world.enroll(real_school.lena_here, barbering.program)
+    world.answer_calls()
+    world.complete(enrollment, barbering.theory)
+    world.on_step("complete_step", enrollment, barbering.readiness, "2026-01-02", "seen")
+    for course in (barbering.safety, barbering.office):
+        world.on_step("choose_elective", enrollment, course)
+    world.answer_calls()
+    world.complete(enrollment, barbering.safety)
+    answer = site.visit().sign_in(real_school.bob).get("/admin/people.csv")
+    student = site.visit().sign_in(real_school.lena).get("/student/progress")
+    (row,) = csv.DictReader(io.StringIO(answer.body.decode("utf-8-sig"), newline=""))
+
+    assert (row["steps_done"], row["steps"]) == ("3", "5")
+    assert "3 of 5 steps completed" in student.text
+
+
 def test_the_file_is_ones_own_organizations(big_school: School, site: Site) -> None:
     charlie = site.visit().sign_in(big_school.charlie).get("/admin/people.csv")
 

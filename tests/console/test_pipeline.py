@@ -1,6 +1,6 @@
 """The pipeline: figures, who is stuck and why, who is at a step."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from uuid import UUID
 
 import pytest
@@ -9,7 +9,7 @@ from django.test import Client
 from tests.cast import Barbering, School
 from tests.clocks import find_today
 from tests.core.html import Page
-from tests.factories import Course, Enrollment
+from tests.factories import LONG_AGO, Course, Enrollment
 
 
 @pytest.fixture
@@ -85,6 +85,16 @@ def test_people_at_each_step_and_completion(
     assert "0 of 6 completed (0%)" in text
     assert list_figures(page)["Active students"] == "3"
     assert second is not first
+
+
+def test_those_who_begin_later_do_not_spoil_the_completion(
+    school: School, barbering: Barbering, bob: Client
+) -> None:
+    for name, start in (("Ada", LONG_AGO), ("Bea", date(2199, 1, 1)), ("Cyd", date(2199, 1, 1))):
+        school.world.enroll(school.learner(name, "Learner"), barbering.program, start=start)
+    text = read(bob).one("main").text
+
+    assert "3 active (2 begin later). 0 of 1 completed (0%)." in text
 
 
 def test_completed_and_times(school: School, bob: Client) -> None:

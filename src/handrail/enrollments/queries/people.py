@@ -45,10 +45,18 @@ left join lateral (
   where s.enrollment_id = e.id and s.organization_id = e.organization_id and s.status in ('in_progress', 'failed')
 ) now_at on true
 left join lateral (
-  select count(*) filter (where s.status in ('completed', 'skipped')
-                            and s.skip_reason is distinct from 'not_chosen') as steps,
-         count(*) filter (where s.skip_reason is distinct from 'not_chosen') as of_steps
-  from enrollment_steps s where s.enrollment_id = e.id and s.organization_id = e.organization_id
+  -- As the page counts: the required steps, and N of a stage's electives.
+  select coalesce(sum(required_done + least(choose, electives_done)), 0)::integer as steps,
+         coalesce(sum(required + choose), 0)::integer as of_steps
+  from (
+    select count(*) filter (where s.required) as required, coalesce(max(s.elective_choose), 0) as choose,
+           count(*) filter (where s.required and is_done) as required_done,
+           count(*) filter (where not s.required and is_done) as electives_done
+    from (select *, status in ('completed', 'skipped') and skip_reason is distinct from 'not_chosen' as is_done
+          from enrollment_steps) s
+    where s.enrollment_id = e.id and s.organization_id = e.organization_id
+    group by s.sequence_order
+  ) stage
 ) done on true
 where l.id = any (%s::uuid[]) order by l.last_name, l.first_name, l.id, e.created_at
 """

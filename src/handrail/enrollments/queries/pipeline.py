@@ -31,6 +31,11 @@ left join enrollments e on e.organization_id = p.organization_id and e.program_i
 where p.organization_id = %(organization)s and p.archived_at is null
 group by p.id, e.status order by p.title, p.id
 """
+# Active, and the start date is to come: by enrollments_not_started.
+_BEGIN_LATER = """
+select program_id, count(*) from enrollments
+where organization_id = %(organization)s and status = 'active' and started_at is null group by program_id
+"""
 # The steps of published versions; the same course of several versions is one line.
 _BLUEPRINT = """
 select v.program_id, b.course_id, c.title, pr.name, min(b.sequence_order), bool_and(b.required)
@@ -92,6 +97,8 @@ class ProgramLine:
     title: str
     counts: Mapping[str, int]
     steps: Sequence[StepLine]
+    begin_later: int = 0
+    """How many of the active wait for their start date."""
 
     def count(self, *statuses: str) -> int:
         return sum(self.counts.get(each, 0) for each in statuses)
@@ -118,8 +125,8 @@ class ProgramLine:
 
     @property
     def begun(self) -> int:
-        """Those that could have completed: neither waiting for approval nor transferred."""
-        return self.count("active", "suspended", "completed", "withdrawn")
+        """Those that could have completed: neither waiting for approval or a start date nor transferred."""
+        return self.count("active", "suspended", "completed", "withdrawn") - self.begin_later
 
     @property
     def completion_percent(self) -> int | None:
@@ -158,7 +165,7 @@ class Pipeline:
 
 
 def get_pipeline(organization_id: UUID) -> Pipeline:
-    """Return the figures of all programs that are not archived, in four queries."""
+    """Return the figures of all programs that are not archived, in five queries."""
     values: dict[str, UUID | int] = {
         "organization": organization_id,
         "newest": TIMED_ENROLLMENTS,
@@ -166,6 +173,8 @@ def get_pipeline(organization_id: UUID) -> Pipeline:
     with connection.cursor() as cursor:
         cursor.execute(_PROGRAMS, values)
         programs = cursor.fetchall()
+        cursor.execute(_BEGIN_LATER, values)
+        later = dict(cursor.fetchall())
         cursor.execute(_BLUEPRINT, values)
         lines = {(row[0], row[1]): StepLine(*row[1:]) for row in cursor.fetchall()}
         cursor.execute(_PEOPLE_AT_STEPS, values)
@@ -176,7 +185,8 @@ def get_pipeline(organization_id: UUID) -> Pipeline:
             found = lines[program, course]
             average = timedelta(seconds=seconds)
             lines[program, course] = replace(found, average=average, timed=count)
-    return Pipeline(list(_join_programs(programs, lines)))
+    joined = _join_programs(programs, lines)
+    return Pipeline([replace(each, begin_later=later.get(each.id, 0)) for each in joined])
 
 
 def _join_programs(
