@@ -204,6 +204,44 @@ def test_long_lists_are_leafed_through_both_ways(
     assert second.all("a", rel="next") == first.all("a", rel="prev") == []
 
 
+def test_a_place_where_nothing_stands_any_more_leads_to_the_beginning(
+    school: School, barbering: Barbering, bob: Client
+) -> None:
+    """The second page of each list, when its last entry is gone."""
+    people = [enroll(school, barbering, f"P{number:02}") for number in range(26)]
+    last = people[-1]
+    for number, each in enumerate(people):
+        school.age(each, 60 - number)
+        open_item(school, each)
+    lists = [
+        "/admin/pipeline",
+        f"/admin/pipeline/{barbering.program.id}/{barbering.theory.id}",
+        "/admin/attention",
+        "/admin/people?q=p",
+    ]
+    seconds = [read(bob, path).one("a", rel="next").attributes["href"] for path in lists]
+    there = [bob.get(path).status_code for path in seconds]
+    school.world.call("withdraw_enrollment", last.id, "moved")
+    school.change("learners", last.learner.id, first_name="Q")
+    school.world.admin.execute("update attention_items set resolved_at = now(), resolution = 'x'")
+    gone = [bob.get(path) for path in seconds]
+
+    assert there == [200] * 4
+    assert [(answer.status_code, answer["Location"]) for answer in gone] == [
+        (302, path) for path in lists
+    ]
+
+
+def open_item(school: School, enrollment: Enrollment) -> None:
+    school.world.insert(
+        "attention_items",
+        organization_id=school.organization.id,
+        kind="late_requirement",
+        subject_id=enrollment.id,
+        cause="x",
+    )
+
+
 @pytest.mark.parametrize(
     "place", ["x", "W10", "WyJhIiwibm93IiwiMSJd", "WyJhIl0", "e30", "é", "%00"]
 )

@@ -24,7 +24,7 @@ from handrail.console.decisions import (
     offer,
     offer_enrollment,
 )
-from handrail.console.views.common import make_page_urls, render_page
+from handrail.console.views.common import leave_empty_page, make_page_urls, render_page
 from handrail.enrollments.actions import (
     NotFound,
     Refused,
@@ -58,6 +58,8 @@ def show_list(request: HttpRequest) -> HttpResponseBase:
         )
     except BadPlace:
         raise Http404 from None
+    if answer := leave_empty_page(request, page):
+        return answer
     context = {
         "rows": page.rows,
         "can_retry": any(each.can_retry for each in page.rows),

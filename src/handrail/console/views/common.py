@@ -4,7 +4,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.http import HttpRequest, HttpResponseBase
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 from django.urls import reverse
 
 from handrail.enrollments.queries.paging import Page
@@ -33,6 +33,15 @@ def make_page_urls(request: HttpRequest, page: Page[Any], *, name: str = "at") -
         return f"{request.path}?{query.urlencode()}"
 
     return {"previous_url": address(page.previous), "next_url": address(page.next)}
+
+
+def leave_empty_page(request: HttpRequest, page: Page[Any]) -> HttpResponseBase | None:
+    """Return the way to the list's beginning, where nothing stands at this place any more."""
+    if page.rows or "at" not in request.GET:
+        return None
+    query = request.GET.copy()
+    del query["at"]
+    return redirect(f"{request.path}?{query.urlencode()}" if query else request.path)
 
 
 def link(name: str, **query: str) -> str:

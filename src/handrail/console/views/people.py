@@ -11,7 +11,7 @@ from django.http import Http404, HttpRequest, HttpResponseBase, StreamingHttpRes
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from handrail.console.views.common import make_page_urls, render_page
+from handrail.console.views.common import leave_empty_page, make_page_urls, render_page
 from handrail.enrollments.queries.paging import BadPlace
 from handrail.enrollments.queries.people import ExportRow, list_learners, read_export_page
 from handrail.organizations.identity import Identity, open_as
@@ -46,6 +46,8 @@ def show_people(request: HttpRequest) -> HttpResponseBase:
         )
     except BadPlace:
         raise Http404 from None
+    if answer := leave_empty_page(request, page):
+        return answer
     context = {"rows": page.rows, "search": search, **make_page_urls(request, page)}
     return render_page(request, "console/people.html", context)
 

@@ -8,7 +8,7 @@ from django.shortcuts import redirect
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from handrail.console.views.common import make_page_urls, render_page
+from handrail.console.views.common import leave_empty_page, make_page_urls, render_page
 from handrail.enrollments.queries.attention import count_open_items, list_attention
 from handrail.enrollments.queries.paging import BadPlace
 from handrail.enrollments.queries.pipeline import (
@@ -41,6 +41,8 @@ def show_pipeline(request: HttpRequest) -> HttpResponseBase:
         stuck = list_stuck(organization, now=timezone.now(), place=request.GET.get("at", ""))
     except BadPlace:
         raise Http404 from None
+    if answer := leave_empty_page(request, stuck):
+        return answer
     context = {
         "pipeline": get_pipeline(organization),
         "stuck": stuck.rows,
@@ -77,6 +79,8 @@ def show_at_step(request: HttpRequest, program_id: UUID, course_id: UUID) -> Htt
         )
     except BadPlace:
         raise Http404 from None
+    if answer := leave_empty_page(request, page):
+        return answer
     context = {
         "program": program,
         "course": course,
