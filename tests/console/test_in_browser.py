@@ -47,6 +47,7 @@ def list_paths(school: School, barbering: Barbering, enrollment: Enrollment) -> 
         f"/admin/enrollments/{enrollment.id}/transfer?program={other.id}",
         f"/admin/steps/{step}",
         "/admin/people",
+        f"/admin/people?program={barbering.program.id}&status=active",
         "/admin/events",
         f"/admin/events/{event}",
     ]
@@ -169,6 +170,7 @@ def test_search_without_a_reload(real_school: School, browser: Browser) -> None:
     browser.one("#hr-q").send_keys("ada")
     browser.wait_for(lambda: [e.text for e in browser.all("tbody th")] == ["Ada Abel"])
 
+    assert browser.one("[role=status]").text == "1 found"
     assert browser.driver.execute_script("return window.stays")
     assert browser.path == "/admin/people?q=ada"
     assert browser.find_faults() == []

@@ -137,6 +137,43 @@ def test_others_see_their_own_only(school: School) -> None:
     assert school.lena.sign_in(Client()).get("/admin/people").status_code == 403
 
 
+@pytest.mark.parametrize(
+    "query",
+    ["program=x&status=active", "program={other}&status=active", "program={program}&status=x"],
+)
+def test_a_program_or_status_that_there_is_not(
+    school: School, barbering: Barbering, bob: Client, query: str
+) -> None:
+    world = school.world
+    course = world.course(world.provider(school.other))
+    other = world.program(school.other, course)
+    path = f"/admin/people?{query.format(program=barbering.program.id, other=other.id)}"
+    assert bob.get(path).status_code == 404
+
+
+def test_nobody_in_a_program_leads_back_to_everybody(
+    school: School, barbering: Barbering, bob: Client
+) -> None:
+    page = read(bob, f"/admin/people?program={barbering.program.id}&status=withdrawn")
+    assert page.one("h2").text == "Nobody is here at present"
+    assert [each.attributes["href"] for each in page.all("a") if each.text == "Show everybody"] == [
+        "/admin/people"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("search", "told"), [("pat", "25 or more found"), ("lena", "1 found"), ("x", "Nobody found")]
+)
+def test_how_many_were_found_is_said_for_those_who_do_not_see_it(
+    school: School, bob: Client, search: str, told: str
+) -> None:
+    for number in range(26):
+        school.learner("Pat", f"P{number:02}")
+
+    assert read(bob, f"/admin/people?q={search}").one("p", role="status").text == told
+    assert read(bob).one("p", role="status").text == ""
+
+
 # The file.
 
 

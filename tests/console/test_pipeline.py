@@ -81,10 +81,38 @@ def test_people_at_each_step_and_completion(
     ]
     assert ["3. OSHA 10 (elective)", "CareerSafe", "0", "0", "–"] in list_rows(page)
     text = page.one("main").text
-    assert "3 active, 1 waiting for approval, 1 on hold, 2 withdrawn." in text
+    assert "3 active , 1 waiting for approval , 1 on hold , 2 withdrawn ." in text
     assert "0 of 6 completed (0%)" in text
     assert list_figures(page)["Active students"] == "3"
     assert second is not first
+
+
+def test_each_number_leads_to_its_people(school: School, barbering: Barbering, bob: Client) -> None:
+    world = school.world
+    people = {name: enroll(school, barbering, name) for name in ("Ada", "Bea", "Cyd")}
+    world.create(school.learner("Dov", "Learner"), barbering.program)
+    world.call("suspend_enrollment", people["Bea"].id, "bill")
+    world.call("withdraw_enrollment", people["Cyd"].id, "moved")
+    quick = school.course("Quick Partner", "Quick")
+    short = school.program("Short", quick)
+    done = world.enroll(school.learner("Eli", "Learner"), short)
+    world.answer_calls()
+    world.complete(done, quick)
+    found = {}
+    for link in read(bob).all("a", class_="usa-link"):
+        if "program=" in link.attributes["href"]:
+            page = read(bob, link.attributes["href"])
+            (shown,) = [e.text for e in page.all("p") if e.text.startswith("Showing")]
+            found[shown] = [row[0] for row in list_rows(page)[1:]]
+
+    end = ". Show everybody"
+    assert found == {
+        f"Showing: Barber Apprenticeship, active {end}": ["Ada Learner"],
+        f"Showing: Barber Apprenticeship, waiting for approval {end}": ["Dov Learner"],
+        f"Showing: Barber Apprenticeship, on hold {end}": ["Bea Learner"],
+        f"Showing: Barber Apprenticeship, withdrawn {end}": ["Cyd Learner"],
+        f"Showing: Short, completed {end}": ["Eli Learner"],
+    }
 
 
 def test_those_who_begin_later_do_not_spoil_the_completion(
@@ -218,6 +246,7 @@ def test_a_place_where_nothing_stands_any_more_leads_to_the_beginning(
         f"/admin/pipeline/{barbering.program.id}/{barbering.theory.id}",
         "/admin/attention",
         "/admin/people?q=p",
+        f"/admin/people?program={barbering.program.id}&status=active",
     ]
     seconds = [read(bob, path).one("a", rel="next").attributes["href"] for path in lists]
     there = [bob.get(path).status_code for path in seconds]
@@ -226,7 +255,7 @@ def test_a_place_where_nothing_stands_any_more_leads_to_the_beginning(
     school.world.admin.execute("update attention_items set resolved_at = now(), resolution = 'x'")
     gone = [bob.get(path) for path in seconds]
 
-    assert there == [200] * 4
+    assert there == [200] * 5
     assert [(answer.status_code, answer["Location"]) for answer in gone] == [
         (302, path) for path in lists
     ]

@@ -13,7 +13,12 @@ from django.utils import timezone
 from handrail.credentials.queries import list_credentials
 from handrail.enrollments.queries.attention import count_open_items, list_attention
 from handrail.enrollments.queries.detail import get_enrollment, list_changes
-from handrail.enrollments.queries.people import list_learners, read_export_page
+from handrail.enrollments.queries.people import (
+    PEOPLE_PAGE,
+    list_enrolled,
+    list_learners,
+    read_export_page,
+)
 from handrail.enrollments.queries.pipeline import (
     AT_STEP_PAGE,
     get_pipeline,
@@ -121,6 +126,10 @@ def test_no_page_reads_a_whole_table(years: Years, database: Database) -> None:
         "attention": (years.staff, lambda: list_attention(organization)),
         "count": (years.staff, lambda: count_open_items(organization, at_most=100)),
         "people": (years.staff, lambda: list_learners(organization)),
+        "of a program": (
+            years.staff,
+            lambda: list_enrolled(organization, program_id=years.program.id, status="completed"),
+        ),
         "search": (years.staff, lambda: list_learners(organization, search="first17")),
         "file": (years.staff, lambda: read_export_page(organization)),
         "enrollment": (years.staff, lambda: get_enrollment(years.enrollment)),
@@ -151,6 +160,21 @@ def test_a_page_of_a_step_reads_no_more_than_a_page(years: Years, database: Data
     (plan,) = json.loads(text) if isinstance(text, str) else text
     assert len(page.rows) == AT_STEP_PAGE < ENROLLMENTS // 50
     assert count_read(plan["Plan"], "enrollment_steps_status") == AT_STEP_PAGE + 1
+
+
+def test_a_page_of_a_program_reads_no_more_than_a_page(years: Years, database: Database) -> None:
+    database.use_django_as("web")
+    with open_as(years.staff):
+        with CaptureQueriesContext(connection) as captured:
+            page = list_enrolled(
+                years.organization.id, program_id=years.program.id, status="completed"
+            )
+        with connection.cursor() as cursor:
+            cursor.execute(f"explain (analyze, format json) {captured.captured_queries[0]['sql']}")
+            ((text,),) = cursor.fetchall()
+    (plan,) = json.loads(text) if isinstance(text, str) else text
+    assert len(page.rows) == PEOPLE_PAGE
+    assert count_read(plan["Plan"], "enrollments_program") == PEOPLE_PAGE + 1
 
 
 def count_read(plan: dict[str, Any], index: str) -> float:

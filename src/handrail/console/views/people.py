@@ -3,6 +3,7 @@
 import csv
 import io
 from collections.abc import AsyncIterator, Iterable
+from typing import Final
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -12,10 +13,18 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from handrail.console.views.common import leave_empty_page, make_page_urls, render_page
-from handrail.enrollments.queries.paging import BadPlace
-from handrail.enrollments.queries.people import ExportRow, list_learners, read_export_page
+from handrail.enrollments.queries.paging import BadPlace, Page
+from handrail.enrollments.queries.people import (
+    PEOPLE_PAGE,
+    ExportRow,
+    LearnerRow,
+    list_enrolled,
+    list_learners,
+    read_export_page,
+)
 from handrail.organizations.identity import Identity, open_as
 from handrail.people.access import get_facts, get_workplace, staff_required
+from handrail.programs.models import Program
 
 _HEADER = (
     "last_name",
@@ -36,20 +45,61 @@ _HEADER = (
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
+# The enrollments that the pipeline counts, as it calls them.
+_SHOWN: Final = {
+    "active": "active",
+    "pending": "waiting for approval",
+    "suspended": "on hold",
+    "completed": "completed",
+    "withdrawn": "withdrawn",
+}
+
+
 @require_safe
 @staff_required
 def show_people(request: HttpRequest) -> HttpResponseBase:
-    search = request.GET.get("q", "").strip()
+    """List all, those who are found, or those of a program in one status."""
+    organization = get_workplace(request).organization_id
+    search, place = request.GET.get("q", "").strip(), request.GET.get("at", "")
+    program, status = _find_program(request, organization), request.GET.get("status", "")
     try:
-        page = list_learners(
-            get_workplace(request).organization_id, search=search, place=request.GET.get("at", "")
-        )
+        if program is None:
+            page = list_learners(organization, search=search, place=place)
+        else:
+            page = list_enrolled(organization, program_id=program.id, status=status, place=place)
     except BadPlace:
         raise Http404 from None
     if answer := leave_empty_page(request, page):
         return answer
-    context = {"rows": page.rows, "search": search, **make_page_urls(request, page)}
+    context = {
+        "rows": page.rows,
+        "search": search,
+        "found": _tell_found(page) if search else "",
+        "shown": f"{program.title}, {_SHOWN[status]}" if program else "",
+        **make_page_urls(request, page),
+    }
     return render_page(request, "console/people.html", context)
+
+
+def _find_program(request: HttpRequest, organization: UUID) -> Program | None:
+    """The program whose people are asked for; None where all are."""
+    wanted = request.GET.get("program", "")
+    if not wanted:
+        return None
+    try:
+        found = Program.objects.filter(organization_id=organization, id=UUID(wanted)).first()
+    except ValueError:
+        found = None
+    if found is None or request.GET.get("status") not in _SHOWN:
+        raise Http404
+    return found
+
+
+def _tell_found(page: Page[LearnerRow]) -> str:
+    """How many were found, for those who do not see the list."""
+    if page.previous or page.next:
+        return f"{PEOPLE_PAGE} or more found"
+    return f"{len(page.rows)} found" if page.rows else "Nobody found"
 
 
 @require_safe

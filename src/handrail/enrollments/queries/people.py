@@ -22,9 +22,19 @@ where l.organization_id = %(organization)s and {place} order by {order} limit %(
 _SEARCH = """
 select * from search_learners(%(organization)s, %(query)s, %(keys)s::text[], %(backward)s, %(limit)s)
 """
+# By the index enrollments_program (organization_id, program_id, status, id).
+_ENROLLED = """
+select e.id, l.id, l.first_name, l.last_name, l.email, l.phone
+from (select * from enrollments e
+      where e.organization_id = %(organization)s and e.program_id = %(program)s and e.status = %(status)s and {place}
+      order by {order} limit %(limit)s) e
+join learners l on l.id = e.learner_id and l.organization_id = e.organization_id
+order by {order}
+"""
 # As learner_document() does with addresses.
 _PUNCTUATION = str.maketrans("@._+-\0", "      ")
 _BY_NAME = Keyset(columns={"l.last_name": "text", "l.first_name": "text", "l.id": "uuid"})
+_IN_ORDER = Keyset(columns={"e.id": "uuid"})
 # By the index enrollments_learner.
 _ENROLLMENTS = """
 select e.learner_id, e.id, e.status, t.title
@@ -104,6 +114,29 @@ def list_learners(organization_id: UUID, *, search: str = "", place: str = "") -
         place=place,
         limit=PEOPLE_PAGE,
     )
+    return _add_enrollments(page)
+
+
+def list_enrolled(
+    organization_id: UUID, *, program_id: UUID, status: str, place: str = ""
+) -> Page[LearnerRow]:
+    """Return a page of learners whose enrollment in a program has that status, the oldest first.
+
+    Raises:
+        BadPlace: `place` is none that a page gave.
+    """
+    page = _IN_ORDER.fetch(
+        _ENROLLED,
+        {"organization": organization_id, "program": program_id, "status": status},
+        make=lambda enrollment, *learner: (enrollment, LearnerRow(*learner)),
+        key=lambda row: (row[0],),
+        place=place,
+        limit=PEOPLE_PAGE,
+    )
+    return _add_enrollments(Page([row for _, row in page.rows], page.previous, page.next))
+
+
+def _add_enrollments(page: Page[LearnerRow]) -> Page[LearnerRow]:
     enrollments: dict[UUID, list[EnrollmentLine]] = defaultdict(list)
     with connection.cursor() as cursor:
         cursor.execute(_ENROLLMENTS, [[row.id for row in page.rows]])
