@@ -1,6 +1,7 @@
 """The outbox: stored with what causes it, sent by a job, kept while the mail server is away."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from django.core.mail import EmailMessage, send_mail
@@ -134,6 +135,21 @@ def test_after_a_restore_nothing_goes_out_until_released(world: World, mailbox: 
     send_waiting_mails()
 
     assert (held, len(mailbox.messages)) == (0, 1)
+
+
+def test_a_message_that_is_kept_as_a_file_is_read_by_nobody_else(
+    world: World, settings: Settings, tmp_path: Path
+) -> None:
+    settings.EMAIL_BACKEND = "handrail.core.mail.OutboxBackend"
+    settings.HANDRAIL_MAIL_TRANSPORT = "handrail.core.mail.FolderBackend"
+    settings.EMAIL_FILE_PATH = str(tmp_path / "mail")
+    write("Choose a new password")
+    send_waiting_mails()
+    (file,) = (tmp_path / "mail").iterdir()
+
+    assert (file.parent.stat().st_mode & 0o777, file.stat().st_mode & 0o777) == (0o700, 0o600)
+    assert "Subject: Choose a new password" in file.read_text()
+    assert count_waiting(world) == 0
 
 
 def test_the_web_adds_messages_and_reads_none(

@@ -201,8 +201,11 @@ def _mail(url: str) -> dict[str, Any]:
 globals().update(_mail(environment.mail_url))
 # Messages are stored in the transaction that causes them; a job hands them to the transport.
 EMAIL_BACKEND = "handrail.core.mail.OutboxBackend"
-_transport = "filebased" if environment.mail_url.startswith("file:") else "smtp"
-HANDRAIL_MAIL_TRANSPORT = f"django.core.mail.backends.{_transport}.EmailBackend"
+HANDRAIL_MAIL_TRANSPORT = (
+    "handrail.core.mail.FolderBackend"
+    if environment.mail_url.startswith("file:")
+    else "django.core.mail.backends.smtp.EmailBackend"
+)
 DEFAULT_FROM_EMAIL = f"Handrail <no-reply@{_base.hostname or 'localhost'}>"
 
 # Messages only, on standard error: no request bodies, headers, query strings or local variables.

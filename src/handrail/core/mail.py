@@ -5,15 +5,18 @@ answer takes does not tell whether an address is known, and a server that is awa
 """
 
 import logging
+import os
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from pathlib import Path
 from smtplib import SMTPRecipientsRefused
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.conf import settings
 from django.core.mail import EmailMessage, get_connection
 from django.core.mail.backends.base import BaseEmailBackend
+from django.core.mail.backends.filebased import EmailBackend as FileBackend
 from django.db import connection, transaction
 
 KEPT = timedelta(hours=72)
@@ -43,6 +46,22 @@ class OutboxBackend(BaseEmailBackend):
         with connection.cursor() as cursor:
             cursor.executemany("select queue_mail(%s, %s, %s)", rows)
         return len(email_messages)
+
+
+class FolderBackend(FileBackend):
+    """Keeps each message as a file that nobody else reads: it may hold the link to a new password."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        folder: str = settings.EMAIL_FILE_PATH  # type: ignore[misc]  # set where mail goes to files
+        Path(folder).mkdir(mode=0o700, parents=True, exist_ok=True)
+        super().__init__(*args, **kwargs)
+
+    def open(self) -> bool:
+        """Make the file of this message; in a folder that was there before, others may look."""
+        made = bool(super().open())
+        if made:
+            os.fchmod(self.stream.fileno(), 0o600)
+        return made
 
 
 class _Mail(NamedTuple):
