@@ -100,7 +100,7 @@ def test_reset(school: School, mailbox: Mailbox, deliver: Deliver) -> None:
     to, subject, text = mailbox.read()
     done = choose(Client(), mailbox.find_link(), NEW)
 
-    assert page.one("h1").text == "Look into your email"
+    assert page.one("h1").text == "Check your email"
     assert (to, subject) == ("lena@example.org", "Choose a new password")
     assert "http://localhost:8000/accounts/password/reset/key/" in text
     assert done.one("h1").text == "Your password is changed"
@@ -166,7 +166,7 @@ def test_an_unknown_address_gets_the_same_page_and_a_message_that_says_so(
     deliver()
     to, subject, text = mailbox.read()
 
-    assert page.one("h1").text == "Look into your email"
+    assert page.one("h1").text == "Check your email"
     assert (to, subject) == ("stranger@example.org", "No account has this address")
     assert "/accounts/" not in text
 
@@ -183,7 +183,7 @@ def test_messages_are_limited(school: School, mailbox: Mailbox, deliver: Deliver
     headings = [ask_for_link(school.lena.email).one("h1").text for _ in range(6)]
     deliver()
 
-    assert headings == ["Look into your email"] * 5 + ["Too many attempts"]
+    assert headings == ["Check your email"] * 5 + ["Too many attempts"]
     assert len(mailbox.messages) == 5
 
 

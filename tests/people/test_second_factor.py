@@ -75,6 +75,7 @@ def test_an_authenticator_app_is_asked_for_from_then_on(school: School, secret: 
     page = read(client, "/accounts/2fa/authenticate/")
     answer = client.post("/accounts/2fa/authenticate/", {"code": make_code(secret)}, follow=True)
 
+    assert page.one("h1").text == "Enter your code"
     assert len(page.all("input", id="id_code")) == 1
     assert Page(answer.content.decode()).one("h1").text == "My training"
 
@@ -97,7 +98,7 @@ def test_a_wrong_code_is_told_and_too_many_are_put_off(school: School, secret: s
         for _ in range(6)
     ]
 
-    assert "Incorrect code" in told[0]
+    assert "This code is not correct, or it is too old. Enter the newest one." in told[0]
     assert "Too many" in told[5]
 
 
@@ -108,7 +109,7 @@ def test_a_code_works_once(school: School, secret: str) -> None:
     answer = second.post("/accounts/2fa/authenticate/", {"code": code})
 
     assert first.get("/student/progress").status_code == 200
-    assert "Incorrect code" in answer.content.decode()
+    assert "This code is not correct" in answer.content.decode()
 
 
 def test_each_recovery_code_works_once(school: School) -> None:
@@ -144,6 +145,29 @@ def test_it_can_be_taken_away_again(school: School) -> None:
 
     school.lena.sign_in(Client())
     assert school.world.value("select count(*) from mfa_authenticator") == 0
+
+
+@pytest.mark.parametrize(
+    ("path", "labels"),
+    [
+        (
+            "/accounts/2fa/totp/activate/",
+            ["The key, where you cannot scan", "Code that the app shows now"],
+        ),
+        (
+            "/accounts/2fa/webauthn/add/",
+            ["What you call this key (optional)", "Sign in with this key alone (a passkey)"],
+        ),
+    ],
+)
+def test_what_is_asked_for_is_called_in_plain_words(
+    school: School, client: Client, path: str, labels: list[str]
+) -> None:
+    school.lena.sign_in(client)
+    page = confirm(client, path)
+
+    assert page.find_faults() == []
+    assert [each.text for each in page.all("label")] == labels
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ def read(client: Client, path: str, status: int = 200) -> Page:
         ("/accounts/login/", "Sign in"),
         ("/accounts/signup/", "You cannot make an account yourself"),
         ("/accounts/password/reset/", "Forgot your password?"),
-        ("/accounts/password/reset/done/", "Look into your email"),
+        ("/accounts/password/reset/done/", "Check your email"),
         ("/accounts/password/reset/key/1-set-password/", "This link does not work any more"),
         ("/accounts/password/reset/key/done/", "Your password is changed"),
         ("/accounts/inactive/", "This account is closed"),

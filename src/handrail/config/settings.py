@@ -151,7 +151,11 @@ MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 MFA_PASSKEY_LOGIN_ENABLED = True
 MFA_TOTP_ISSUER = "Handrail"
 MFA_ADAPTER = "handrail.people.adapter.MFAAdapter"
-MFA_FORMS = {"login_webauthn": "handrail.people.forms.LoginWebAuthnForm"}
+MFA_FORMS = {
+    "activate_totp": "handrail.people.forms.ActivateTOTPForm",
+    "add_webauthn": "handrail.people.forms.AddWebAuthnForm",
+    "login_webauthn": "handrail.people.forms.LoginWebAuthnForm",
+}
 
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = LANGUAGE_COOKIE_SECURE = _https
 SESSION_COOKIE_NAME = "__Host-session" if _https else "session"

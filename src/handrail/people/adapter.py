@@ -70,6 +70,13 @@ class AccountAdapter(DefaultAccountAdapter):
 class MFAAdapter(DefaultMFAAdapter):
     """Seals the secrets of second factors, and draws QR codes with the library we have."""
 
+    error_messages = DefaultMFAAdapter.error_messages | {
+        "incorrect_code": AccountAdapter.error_messages["incorrect_code"],
+        "cannot_delete_authenticator": "This second step of your sign-in cannot be turned off.",
+        "cannot_generate_recovery_codes": "Recovery codes are for those who have turned an "
+        "authenticator app or a key on. Do that first.",
+    }
+
     def encrypt(self, text: str) -> str:
         """Return the secret sealed with the installation's current key."""
         return base64.b64encode(_open_keyring().encrypt(text.encode(), place=_SECRETS)).decode()

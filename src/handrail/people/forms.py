@@ -10,6 +10,8 @@ from allauth.account.forms import LoginForm as AllauthLoginForm
 from allauth.account.forms import ResetPasswordForm as AllauthResetPasswordForm
 from allauth.account.forms import UserTokenForm as AllauthUserTokenForm
 from allauth.core import context
+from allauth.mfa.totp.forms import ActivateTOTPForm as AllauthActivateTOTPForm
+from allauth.mfa.webauthn.forms import AddWebAuthnForm as AllauthAddWebAuthnForm
 from allauth.mfa.webauthn.forms import LoginWebAuthnForm as AllauthLoginWebAuthnForm
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest
@@ -71,6 +73,27 @@ class UserTokenForm(AllauthUserTokenForm):
         with read_as(profile_id):
             cleaned: dict[str, Any] = super().clean()  # type: ignore[no-untyped-call]
         return cleaned
+
+
+class ActivateTOTPForm(AllauthActivateTOTPForm):
+    """Turns an authenticator app on; asks in plain words for what it shows."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["code"].label = "Code that the app shows now"
+
+
+class AddWebAuthnForm(AllauthAddWebAuthnForm):
+    """Adds a key; says what its box does."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["name"].label = "What you call this key"
+        passwordless = self.fields["passwordless"]
+        passwordless.label = "Sign in with this key alone (a passkey)"
+        passwordless.help_text = (
+            "Then you need no password. The key must ask for your finger, your face or a PIN."
+        )
 
 
 class LoginWebAuthnForm(AllauthLoginWebAuthnForm):
