@@ -271,6 +271,15 @@ def test_a_failed_step_shows_when_it_failed(
     assert read(bob, course).one("td", **{"data-label": "Failed"}).text == "Mar 5, 2026"
 
 
+def test_whose_hours_a_page_shows_is_said(
+    school: School, enrollment: Enrollment, bob: Client
+) -> None:
+    school.change("organizations", school.organization.id, time_zone="America/Chicago")
+    page = read(bob, f"/admin/enrollments/{enrollment.id}")
+    assert "Days and hours are those of America/Chicago." in page.one("footer").text
+    assert not page.one("title").text.startswith("Error: ")
+
+
 def test_from_an_enrollment_one_comes_back_to_everybody(
     school: School, enrollment: Enrollment, bob: Client
 ) -> None:
@@ -330,6 +339,7 @@ def test_what_is_wrong_is_said_and_nothing_is_lost(
     (opened,) = [each for each in page.all("details") if "open" in each.attributes]
 
     assert words in find_errors(page)
+    assert page.one("title").text.startswith("Error: ")
     assert page.one("input", name="complete-completed_on").attributes["min"] == "1900-01-01"
     assert opened.text.startswith("Mark completed")
     if "note" in fields:

@@ -14,7 +14,9 @@ from handrail.people.access import get_facts, get_workplace
 def render_page(request: HttpRequest, template: str, context: dict[str, Any]) -> HttpResponseBase:
     """Render a page with what every page of the console needs."""
     workplace = get_workplace(request)
+    broken = (each.form for each in context.get("offers", ()) if each.form.errors)
     frame = {
+        "form": next(broken, None),  # for the title of the page
         "workplace": workplace,
         "workplaces": [each for each in get_facts(request).affiliations if each.works],
         "learners": f"{workplace.learner_word}s",
