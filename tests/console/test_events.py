@@ -125,7 +125,7 @@ def test_a_long_list_goes_on(inbox: Inbox, bob: Client) -> None:
     second = read(bob, first.one("a", rel="next").attributes["href"])
 
     assert [len(list_rows(page)) for page in (first, second)] == [50, 10]
-    assert bob.get("/admin/events?older=x").status_code == 404
+    assert bob.get("/admin/events?at=x").status_code == 404
 
 
 def test_the_page_costs_the_same_for_one_and_for_three(inbox: Inbox, bob: Client) -> None:

@@ -131,9 +131,9 @@ def make_mixed(world: World, milady: Endpoint) -> tuple[list[str], str]:
     only = "only what needs attention or was ignored can be decided about"
     named = [possible[0], applied, unknown, waiting, possible[1], possible[1]]
     return [part for each in named for part in ("--id", str(each))], (
-        f"Skipped: event {applied} is applied: {only}\n"
-        f"Skipped: there is no event {unknown}\n"
-        f"Skipped: event {waiting} is waiting: {only}\n"
+        f"Skipped: Event {applied} is applied: {only}.\n"
+        f"Skipped: There is no event {unknown}.\n"
+        f"Skipped: Event {waiting} is waiting: {only}.\n"
     )
 
 
@@ -169,7 +169,7 @@ def test_an_unknown_id_alone_leaves_nothing_to_do(
 
     result = call(database, "replay", "--id", unknown, *apply)
 
-    assert (result.returncode, result.stderr) == (1, f"Skipped: there is no event {unknown}\n")
+    assert (result.returncode, result.stderr) == (1, f"Skipped: There is no event {unknown}.\n")
     assert result.stdout == (
         "Webhooks replayed: 0.\n" if apply else "Webhooks to replay: 0. Nothing was done.\n"
     )
@@ -189,8 +189,8 @@ def test_one_event_does_not_stop_the_others_of_its_page(
     assert would.returncode == did.returncode == 1
     assert would.stderr == did.stderr
     assert did.stderr == (
-        f"Skipped: event {erased} cannot be replayed:"
-        " its body was erased when its time to be kept was over\n"
+        f"Skipped: Event {erased} cannot be replayed:"
+        " its body was erased when its time to be kept was over.\n"
     )
     assert would.stdout == "Webhooks to replay: 2. Nothing was done. Do it with --apply\n"
     assert did.stdout == "Webhooks replayed: 2.\n"

@@ -13,8 +13,8 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.middleware.csrf import CsrfViewMiddleware
 from django.views.decorators.csrf import csrf_exempt
 
+from handrail.core.actions import NotAllowed
 from handrail.core.crypto import equal_in_constant_time
-from handrail.enrollments.actions import NotAllowed
 from handrail.organizations.identity import Identity, set_identity
 from handrail.people.access import get_facts
 

@@ -24,9 +24,9 @@ from handrail.console.forms import (
     RightEnrollmentIdForm,
     WaiverForm,
 )
+from handrail.core.actions import NotAllowed, NotFound, Refused
 from handrail.credentials.actions import correct_name, reissue, render_again
 from handrail.enrollments import actions
-from handrail.enrollments.actions import NotAllowed, NotFound, Refused, translate_refusals
 from handrail.enrollments.queries.detail import EnrollmentDetail
 from handrail.enrollments.queries.steps import EnteredIds
 from handrail.enrollments.words import Step
@@ -46,11 +46,6 @@ class Decision:
     form: type[forms.Form]
     run: Callable[..., None]
     for_admins: bool = False
-
-
-def _run_in_words(action: Callable[..., None], target: object, reason: str) -> None:
-    with translate_refusals():
-        action(target, reason=reason)
 
 
 STEP_DECISIONS: Final[Mapping[str, Decision]] = {
@@ -263,7 +258,7 @@ EVENT_DECISIONS: Final[Mapping[str, Decision]] = {
         button="Apply once more",
         done="The message is looked at again.",
         form=ReasonForm,
-        run=lambda event, reason: _run_in_words(replay_events, [event], reason),
+        run=lambda event, reason: replay_events([event], reason=reason),
     ),
     "ignore": Decision(
         title="Leave it",
@@ -271,7 +266,7 @@ EVENT_DECISIONS: Final[Mapping[str, Decision]] = {
         button="Leave it",
         done="The message is ignored.",
         form=ReasonForm,
-        run=lambda event, reason: _run_in_words(ignore_events, [event], reason),
+        run=lambda event, reason: ignore_events([event], reason=reason),
     ),
 }
 OTHER_DECISIONS: Final[Mapping[str, Decision]] = {
@@ -289,7 +284,7 @@ OTHER_DECISIONS: Final[Mapping[str, Decision]] = {
         button="Take off the list",
         done="The entry is off the list.",
         form=ReasonForm,
-        run=lambda conflict, reason: _run_in_words(dismiss_conflict, conflict, reason),
+        run=dismiss_conflict,
     ),
 }
 

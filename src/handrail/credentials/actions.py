@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from handrail.enrollments.actions import run_action
+from handrail.core.actions import run_action
 
 
 def correct_name(enrollment_id: UUID, *, first_name: str, last_name: str, reason: str) -> None:

@@ -6,7 +6,8 @@ from uuid import UUID
 
 from django.db import connection, transaction
 
-from handrail.enrollments.actions import NotFound, transfer_enrollment
+from handrail.core.actions import NotFound
+from handrail.enrollments.actions import transfer_enrollment
 from handrail.enrollments.queries.detail import EnrollmentDetail, get_enrollment
 from handrail.enrollments.queries.steps import list_steps
 from handrail.enrollments.words import Step

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from typing import Literal
 from uuid import UUID
 
-import psycopg
-from django.db import DatabaseError, connection, transaction
+from django.db import transaction
+
+from handrail.core.actions import NotFound, Refused, run_action
 
 
 def replay_events(events: Sequence[UUID], *, reason: str) -> None:
@@ -17,8 +18,7 @@ def replay_events(events: Sequence[UUID], *, reason: str) -> None:
     The reason is kept, with the name of the person from the claims.
 
     Raises:
-        django.db.Error: one is not there, not this person's, in another state, or erased; none is
-            replayed then.
+        Refused, NotAllowed, NotFound: as every action; none is replayed when one cannot be.
     """
     _decide(events, "replay", reason)
 
@@ -33,12 +33,14 @@ def replay_possible(events: Sequence[UUID], *, reason: str, dry_run: bool = Fals
         with transaction.atomic():
             replay_events(events, reason=reason)
             transaction.set_rollback(dry_run)
-    except DatabaseError as error:
-        why = _tell_refusal(error)
+    except Refused as refused:
+        why = refused.words
+    except NotFound:
+        why = f"There is no event {events[0]}."
     else:
         return []
     if len(events) == 1:
-        return [why or f"there is no event {events[0]}"]
+        return [why]
     return [
         line
         for event in events
@@ -46,37 +48,23 @@ def replay_possible(events: Sequence[UUID], *, reason: str, dry_run: bool = Fals
     ]
 
 
-def _tell_refusal(error: DatabaseError) -> str:
-    """Return what decide_webhook_events says of an event; "" when it is not there."""
-    match error.__cause__:
-        case psycopg.errors.NoDataFound():
-            return ""
-        case psycopg.errors.CheckViolation(diag=said) if said.constraint_name is None:
-            return f"{said.message_primary}: {said.message_hint}"
-    raise error
-
-
 def ignore_events(events: Sequence[UUID], *, reason: str) -> None:
     """Settle events that need attention: a person says that they change nothing.
 
     Raises:
-        django.db.Error: as `replay_events`.
+        Refused, NotAllowed, NotFound: as `replay_events`.
     """
     _decide(events, "ignore", reason)
 
 
 def _decide(events: Sequence[UUID], decision: Literal["replay", "ignore"], reason: str) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "select decide_webhook_events(%s::uuid[], %s, %s)", [list(events), decision, reason]
-        )
+    run_action("decide_webhook_events(%s::uuid[], %s, %s)", list(events), decision, reason)
 
 
 def dismiss_conflict(conflict: UUID, *, reason: str) -> None:
     """Take a message with the id of another one off the attention list; the first one stands.
 
     Raises:
-        django.db.Error: it is not there, dismissed already, or not this person's.
+        NotAllowed, NotFound: as every action.
     """
-    with connection.cursor() as cursor:
-        cursor.execute("select dismiss_webhook_conflict(%s, %s)", [conflict, reason])
+    run_action("dismiss_webhook_conflict(%s, %s)", conflict, reason)

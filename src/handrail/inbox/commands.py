@@ -86,7 +86,7 @@ def events(
         )
     if not page.rows:
         typer.echo("No stored webhook matches.")
-    elif page.older:
+    elif page.next:
         typer.echo(f"There are older ones: raise --limit (now {limit}) or narrow the search.")
 
 
@@ -137,14 +137,14 @@ def _choose(
     if ids:
         yield ids
         return
-    older = ""
+    place = ""
     while True:
         search = EventSearch(endpoint=endpoint, status=status, since=since)
-        page = list_events(search, older=older, limit=500)
+        page = list_events(search, place=place, limit=500)
         if page.rows:
             yield [row.id for row in page.rows]
-        older = page.older
-        if not older:
+        place = page.next
+        if not place:
             return
 
 

@@ -5,7 +5,6 @@ organization, the service role all.
 """
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
@@ -13,6 +12,7 @@ from uuid import UUID
 
 from django.db import connection
 
+from handrail.core.paging import Keyset, Page
 from handrail.inbox.models import WebhookEvent
 from handrail.inbox.parsing import Unreadable, parse_message
 
@@ -54,13 +54,6 @@ class EventRow(NamedTuple):
     """Messages with the same id and other bytes that nobody has dismissed."""
 
 
-class EventPage(NamedTuple):
-    """A page of a list, the newest first; `older` asks for the next one, empty at the end."""
-
-    rows: Sequence[EventRow]
-    older: str
-
-
 _COLUMNS = """e.id, p.key, e.organization_id, e.event_id, e.received_at, e.status, e.reason, e.kind,
   e.match_external_id, e.attempts,
   (select count(*) from webhook_event_conflicts c where c.webhook_event_id = e.id and c.dismissed_at is null)"""
@@ -74,8 +67,8 @@ _MATCHES = """
        or e.provider_id = p.provider_id and e.match_external_id = %(external_id)s)
   and (%(since)s::timestamptz is null or e.received_at >= %(since)s)
   and (%(until)s::timestamptz is null or e.received_at < %(until)s)
-  and (%(older_at)s::timestamptz is null or (e.received_at, e.id) < (%(older_at)s, %(older_id)s::uuid))
-  order by e.received_at desc, e.id desc limit %(limit)s
+  and {place}
+  order by {order} limit %(limit)s
 """
 _ENDPOINT = "(%(endpoint)s::text is null or p.key = %(endpoint)s)"
 
@@ -84,37 +77,35 @@ _BY_ENDPOINT = f"""
 select found.* from webhook_endpoints p
 cross join lateral (select {_COLUMNS} from webhook_events e where e.endpoint_id = p.id and {_MATCHES}) found
 where {_ENDPOINT} and (%(organization_id)s::uuid is null or p.organization_id = %(organization_id)s::uuid)
-order by found.received_at desc, found.id desc limit %(limit)s
+order by {{order}} limit %(limit)s
 """  # noqa: S608 - put together from constants
 
 _BY_STATUS = f"""
-select {_COLUMNS} from webhook_events e join webhook_endpoints p on p.id = e.endpoint_id
+select {_COLUMNS}
+from webhook_events e
+join (select id as endpoint, key, provider_id from webhook_endpoints) p on p.endpoint = e.endpoint_id
 where {_ENDPOINT} and {_MATCHES}
 """  # noqa: S608 - put together from constants
 
 
-def list_events(search: EventSearch, *, older: str = "", limit: int = 50) -> EventPage:
-    """Return a page of what matches, the newest first; `older` is that of the page before.
+_ORDER = Keyset(columns={"received_at": "timestamptz", "id": "uuid"}, newest_first=True)
+
+
+def list_events(search: EventSearch, *, place: str = "", limit: int = 50) -> Page[EventRow]:
+    """Return a page of what matches, the newest first.
 
     Raises:
-        ValueError: `older` is none that a page gave.
+        BadPlace: `place` is none that a page gave.
     """
-    older_at, older_id = _read_place(older)
     values = {name: getattr(search, name) or None for name in search.__dataclass_fields__}
-    values |= {"older_at": older_at, "older_id": older_id, "limit": limit + 1}
-    query = _BY_STATUS if search.status in RARE else _BY_ENDPOINT
-    with connection.cursor() as cursor:
-        cursor.execute(query, values)
-        rows = [EventRow._make(row) for row in cursor.fetchall()]
-    last = rows[limit - 1] if len(rows) > limit else None
-    return EventPage(rows[:limit], f"{last.received_at.isoformat()}~{last.id}" if last else "")
-
-
-def _read_place(older: str) -> tuple[datetime | None, UUID | None]:
-    if not older:
-        return None, None
-    moment, _, event = older.partition("~")
-    return datetime.fromisoformat(moment), UUID(event)
+    return _ORDER.fetch(
+        _BY_STATUS if search.status in RARE else _BY_ENDPOINT,
+        values,
+        make=EventRow,
+        key=lambda row: (row.received_at, row.id),
+        place=place,
+        limit=limit,
+    )
 
 
 def get_event(event_id: UUID) -> WebhookEvent:

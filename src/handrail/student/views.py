@@ -9,14 +9,9 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_safe
 
+from handrail.core.actions import NotAllowed, NotFound, Refused
 from handrail.credentials.queries import get_document, list_credentials
-from handrail.enrollments.actions import (
-    NotAllowed,
-    NotFound,
-    Refused,
-    choose_elective,
-    unchoose_elective,
-)
+from handrail.enrollments.actions import choose_elective, unchoose_elective
 from handrail.enrollments.launch import Opened, open_course
 from handrail.enrollments.queries.progress import list_own_progress
 from handrail.people.access import forms_only, get_facts, own_transactions, sign_in_required

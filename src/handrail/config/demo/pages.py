@@ -7,7 +7,7 @@ from django.db import close_old_connections, connection
 
 from handrail.config.demo.asking import leave_database
 from handrail.config.environment import DatabaseRole
-from handrail.enrollments.actions import Refused
+from handrail.core.actions import Refused
 from handrail.organizations.identity import Identity, open_as
 
 

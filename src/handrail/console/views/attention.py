@@ -25,13 +25,9 @@ from handrail.console.decisions import (
     offer_enrollment,
 )
 from handrail.console.views.common import leave_empty_page, make_page_urls, render_page
-from handrail.enrollments.actions import (
-    NotFound,
-    Refused,
-    dismiss_attention,
-    retry_call,
-    retry_provider_calls,
-)
+from handrail.core.actions import NotFound, Refused
+from handrail.core.paging import BadPlace
+from handrail.enrollments.actions import dismiss_attention, retry_call, retry_provider_calls
 from handrail.enrollments.queries.attention import (
     ATTENTION_PAGE,
     AttentionCase,
@@ -40,7 +36,6 @@ from handrail.enrollments.queries.attention import (
     list_attention,
     list_waiting_calls,
 )
-from handrail.enrollments.queries.paging import BadPlace
 from handrail.inbox.models import WebhookEndpoint, WebhookEventConflict
 from handrail.partners.models import Provider
 from handrail.people.access import forms_only, get_workplace, staff_required

@@ -1,13 +1,11 @@
 """What the views of the console share."""
 
 from typing import Any
-from urllib.parse import urlencode
 
 from django.http import HttpRequest, HttpResponseBase
 from django.shortcuts import redirect, render
-from django.urls import reverse
 
-from handrail.enrollments.queries.paging import Page
+from handrail.core.paging import Page
 from handrail.people.access import get_facts, get_workplace
 
 
@@ -44,8 +42,3 @@ def leave_empty_page(request: HttpRequest, page: Page[Any]) -> HttpResponseBase 
     query = request.GET.copy()
     del query["at"]
     return redirect(f"{request.path}?{query.urlencode()}" if query else request.path)
-
-
-def link(name: str, **query: str) -> str:
-    """Return the address of a page with a query."""
-    return f"{reverse(name)}?{urlencode(query)}" if query else reverse(name)

@@ -17,6 +17,7 @@ from handrail.console.decisions import (
     list_step_offers,
 )
 from handrail.console.views.common import make_page_urls, render_page
+from handrail.core.paging import BadPlace, Page
 from handrail.credentials.queries import get_document, list_credentials
 from handrail.enrollments.queries.attention import list_enrollment_attention
 from handrail.enrollments.queries.detail import (
@@ -26,7 +27,6 @@ from handrail.enrollments.queries.detail import (
     list_changes,
     list_sensitive_results,
 )
-from handrail.enrollments.queries.paging import BadPlace, Page
 from handrail.enrollments.queries.progress import group_stages, list_run_certificates
 from handrail.enrollments.queries.steps import get_entered_ids, get_step, list_steps
 from handrail.enrollments.words import Change, Step, tell_cause, tell_change, tell_staff

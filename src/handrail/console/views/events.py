@@ -12,10 +12,11 @@ from django.views.decorators.http import require_safe
 
 from handrail.console.decisions import EVENT_DECISIONS, Offer, decide, offer
 from handrail.console.forms import EventSearchForm
-from handrail.console.views.common import link, render_page
+from handrail.console.views.common import leave_empty_page, make_page_urls, render_page
+from handrail.core.paging import BadPlace, Page
 from handrail.enrollments.queries.detail import list_actor_names
 from handrail.inbox.models import WebhookEndpoint, WebhookEvent
-from handrail.inbox.queries import EventPage, EventSearch, get_event, list_events, read_body
+from handrail.inbox.queries import EventRow, EventSearch, get_event, list_events, read_body
 from handrail.partners.models import Provider
 from handrail.people.access import forms_only, get_facts, get_workplace, staff_required
 
@@ -30,16 +31,21 @@ def show_events(request: HttpRequest) -> HttpResponseBase:
     partners = _name_partners(organization)
     form = EventSearchForm(request.GET or None, partners=partners)
     values = form.cleaned_data if form.is_valid() else {}
-    page = EventPage([], "")
+    page: Page[EventRow] = Page([])
     if not form.errors:
         search = EventSearch(organization_id=organization, **values)
-        page = _list(search, request.GET.get("older", ""))
+        try:
+            page = list_events(search, place=request.GET.get("at", ""))
+        except BadPlace:
+            raise Http404 from None
+        if answer := leave_empty_page(request, page):
+            return answer
     context = {
         "form": form,
         "rows": page.rows,
         "partners": partners,
         "searched": any(values.values()),
-        "next_url": link("console:events", **values, older=page.older) if page.older else "",
+        **make_page_urls(request, page),
     }
     return render_page(request, "console/events.html", context)
 
@@ -49,13 +55,6 @@ def _name_partners(organization: UUID) -> dict[str, str]:
     name = Provider.objects.filter(id=OuterRef("provider_id")).values("name")
     endpoints = WebhookEndpoint.objects.filter(organization_id=organization)
     return dict(endpoints.order_by("key").values_list("key", Coalesce(Subquery(name), "key")))
-
-
-def _list(search: EventSearch, older: str) -> EventPage:
-    try:
-        return list_events(search, older=older)
-    except ValueError:
-        raise Http404 from None
 
 
 @require_safe

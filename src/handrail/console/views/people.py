@@ -13,7 +13,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from handrail.console.views.common import leave_empty_page, make_page_urls, render_page
-from handrail.enrollments.queries.paging import BadPlace, Page
+from handrail.core.paging import BadPlace, Page
 from handrail.enrollments.queries.people import (
     PEOPLE_PAGE,
     ExportRow,

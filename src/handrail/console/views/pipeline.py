@@ -9,8 +9,8 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from handrail.console.views.common import leave_empty_page, make_page_urls, render_page
+from handrail.core.paging import BadPlace
 from handrail.enrollments.queries.attention import count_open_items, list_attention
-from handrail.enrollments.queries.paging import BadPlace
 from handrail.enrollments.queries.pipeline import (
     STUCK_DAYS,
     TIMED_ENROLLMENTS,

@@ -10,7 +10,8 @@ from django.views.decorators.http import require_http_methods
 
 from handrail.console.forms import ReasonForm
 from handrail.console.views.common import render_page
-from handrail.enrollments.actions import NotAllowed, NotFound, Refused, transfer_enrollment
+from handrail.core.actions import NotAllowed, NotFound, Refused
+from handrail.enrollments.actions import transfer_enrollment
 from handrail.enrollments.queries.detail import get_enrollment
 from handrail.enrollments.transfers import Target, list_targets, preview_transfer
 from handrail.people.access import get_facts, get_workplace, staff_required

@@ -8,8 +8,8 @@ from uuid import UUID
 
 from django.db import connection
 
+from handrail.core.paging import Keyset, Page
 from handrail.enrollments.queries.detail import EnrollmentDetail, get_enrollment
-from handrail.enrollments.queries.paging import Keyset, Page
 from handrail.enrollments.queries.steps import get_step
 from handrail.enrollments.words import Step
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from django.db import connection
 
-from handrail.enrollments.queries.paging import Keyset, Page
+from handrail.core.paging import Keyset, Page
 from handrail.enrollments.words import Change
 
 HISTORY_PAGE = 50

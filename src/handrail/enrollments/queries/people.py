@@ -9,7 +9,7 @@ from uuid import UUID
 
 from django.db import connection
 
-from handrail.enrollments.queries.paging import Keyset, Page
+from handrail.core.paging import Keyset, Page
 
 PEOPLE_PAGE = 25
 EXPORT_PAGE = 500

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from django.db import connection
 
-from handrail.enrollments.queries.paging import Keyset, Page
+from handrail.core.paging import Keyset, Page
 from handrail.enrollments.queries.steps import STEP_COLUMNS, STEP_TABLES, add_calls, make_step
 from handrail.enrollments.words import Step, tell_staff
 

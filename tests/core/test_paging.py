@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from handrail.enrollments.queries.paging import BadPlace, Keyset, Page
+from handrail.core.paging import BadPlace, Keyset, Page
 
 
 class Row(NamedTuple):
