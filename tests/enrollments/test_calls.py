@@ -5,7 +5,9 @@ from typing import Any
 import psycopg
 import pytest
 
+from tests.databases import Database
 from tests.enrollments.look import see, see_attention, see_calls, see_runs
+from tests.enrollments.racing import do_in_turn, doing
 from tests.factories import Call, Course, Enrollment, Learner, World, answer_done, now
 
 UNDECIDABLE = {"cause": "undecidable", "error": "The partner may have done it.", "uncertain": True}
@@ -634,3 +636,26 @@ def test_a_file_may_come_before_anything_started(world: World) -> None:
     world.approve(enrollment)
 
     assert see(world, enrollment) == "completed: completed"
+
+
+def test_going_on_under_the_old_id_against_a_waiver_in_another_program(
+    world: World, school: School, database: Database
+) -> None:
+    """Both lock the person's enrollments, the one with the lower id first."""
+    school.record(external_id="e-0")
+    course = world.course(school.partner)
+    later = world.enroll(school.ada, world.program(school.organization, course))
+    (claimed,) = world.claim()
+    world.record(claimed, external_id="e-1")
+    world.report("course.failed", school.ada, course)
+    world.on_step("retry_step", later, course, "again")
+    (claimed,) = world.claim()
+    world.record(claimed, external_id="e-1")
+
+    assert do_in_turn(
+        database,
+        f"enrollments where id = '{later.id}'",
+        doing("continue_old_run", claimed.intent, "their rule"),
+        doing("skip_step", world.step_id(school.enrollment, school.course), "tested_out", "known"),
+    ) == ["", ""]
+    assert see(world, later) == "active: in_progress #2"

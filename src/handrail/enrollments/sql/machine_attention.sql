@@ -205,16 +205,11 @@ $$;
 -- The partner allows one enrollment: go on under the old id; only facts dated after the new attempt count.
 create or replace function continue_old_run(p_intent uuid, p_note text) returns void language plpgsql as $$
 declare
-  v_intent intents;
-  v_enrollments uuid[];
+  v_intent intents := lock_call(p_intent);
+  v_enrollments uuid[] := array(select enrollment_id from steps_of_run(v_intent.partner_enrollment_id));
   v_new partner_lms_enrollments;
   v_old partner_lms_enrollments;
 begin
-  select array_agg(s.enrollment_id) into v_enrollments
-  from intents i cross join lateral steps_of_run(i.partner_enrollment_id) s where i.id = p_intent;
-  perform assert_staff((select organization_id from intents where id = p_intent));
-  perform lock_enrollments(v_enrollments);
-  v_intent := lock_call(p_intent);
   select * into v_new from partner_lms_enrollments where id = v_intent.partner_enrollment_id;
   select * into v_old from partner_lms_enrollments
   where provider_id = v_intent.provider_id and external_enrollment_id = v_intent.details ->> 'external_id'

@@ -187,8 +187,7 @@ begin
 end
 $$;
 
--- Start what became due: enrollments whose start date has come. A timer; also the door of the origin's
--- enroll calls, which ask for nothing that is not due anyway.
+-- Start what became due: enrollments whose start date has come. A timer.
 create or replace function start_due_enrollments(p_limit integer) returns integer language plpgsql as $$
 declare
   v_due uuid[];
@@ -202,6 +201,7 @@ begin
 end
 $$;
 
+-- The door of the origin's enroll calls, which ask for nothing that is not due anyway.
 create or replace function start_enrollment(p_enrollment uuid) returns void language plpgsql as $$
 begin
   perform lock_enrollment(p_enrollment);
