@@ -307,10 +307,10 @@ declare
   v_seen text;
 begin
   select array_agg(distinct run_id), bool_or(kind = 'progress.updated' and percent is not null),
-         bool_or(certificate is not null or sensitive_result <> ''), bool_or(not by_external and external_enrollment_id <> '')
-  into v_runs, v_has_progress, v_has_papers, v_has_new_ids
+         bool_or(certificate is not null or sensitive_result <> ''), bool_or(not by_external and external_enrollment_id <> ''),
+         pg_current_snapshot()::text
+  into v_runs, v_has_progress, v_has_papers, v_has_new_ids, v_seen
   from unnest(p_events);
-  v_seen := pg_current_snapshot()::text;
   select * into v_under_way, v_new, v_early from lock_enrollments_of_runs(v_runs);
   -- In a statement before those that write them: a version that was committed while this waits is seen by the next.
   perform 1 from partner_lms_enrollments where id = any (v_runs) order by id for no key update;
