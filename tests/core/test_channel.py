@@ -11,7 +11,8 @@ import psycopg
 import pytest
 import uvloop
 
-from handrail.core.service_connection import DatabaseAway, ServiceConnection
+from handrail.core.channel import DatabaseAway
+from handrail.core.service_connection import ServiceConnection
 from tests.databases import Database
 
 Run = Callable[[Coroutine[Any, Any, None]], None]

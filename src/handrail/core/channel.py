@@ -18,6 +18,10 @@ from psycopg.pq.misc import PGnotify
 from handrail.core.prepared import Prepared, Row, raise_for
 
 
+class DatabaseAway(Exception):
+    """The database does not answer. What to do: try again in a moment; a sender is answered 503."""
+
+
 class Channel:
     """Runs statements over a connection, which it has for itself until `close`."""
 

@@ -12,7 +12,7 @@ from typing import Any
 import psycopg
 from psycopg.pq.misc import PGnotify
 
-from handrail.core.channel import Channel
+from handrail.core.channel import Channel, DatabaseAway
 
 RETRY_SECONDS = 0.5  # after a failed attempt nobody tries sooner
 _CONNECT_SECONDS = 5
@@ -27,10 +27,6 @@ _NETWORK: dict[str, Any] = {
 }
 
 logger = logging.getLogger(__name__)
-
-
-class DatabaseAway(Exception):
-    """The database does not answer. What to do: wait a moment, try again."""
 
 
 class ServiceConnection:

@@ -13,8 +13,8 @@ import psycopg
 from django.conf import settings
 from django.utils.module_loading import import_string
 
+from handrail.core.channel import DatabaseAway
 from handrail.core.outbound import OutboundPool
-from handrail.core.service_connection import DatabaseAway
 
 RESTART_SECONDS = 1.0
 STOP_SECONDS = 12.0

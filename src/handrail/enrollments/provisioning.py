@@ -17,10 +17,11 @@ import psycopg
 from django.conf import settings
 from psycopg.pq.misc import PGnotify
 
+from handrail.core.channel import DatabaseAway
 from handrail.core.circuits import FAILURES_TO_OPEN
 from handrail.core.crypto import Keyring
 from handrail.core.outbound import CALLS_AT_ONCE
-from handrail.core.service_connection import DatabaseAway, ServiceConnection
+from handrail.core.service_connection import ServiceConnection
 from handrail.core.worker import WorkerContext
 from handrail.enrollments.calls import (
     ClaimedCall,

@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 import psycopg
 
-from handrail.core.service_connection import DatabaseAway, ServiceConnection
+from handrail.core.channel import DatabaseAway
+from handrail.core.service_connection import ServiceConnection
 from handrail.enrollments.calls import ClaimedCall, Result
 
 MOST_RESULTS = 256

@@ -27,7 +27,7 @@ class Response:
         self.text = text
 
 
-class Refusal(Exception):
+class Answered(Exception):
     """Ends a request early with a response."""
 
     def __init__(self, response: Response) -> None:

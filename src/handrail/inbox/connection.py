@@ -7,13 +7,9 @@ from typing import Any
 
 import psycopg
 
-from handrail.core.channel import Channel
+from handrail.core.channel import Channel, DatabaseAway
 
 RETRY_SECONDS = 0.5  # after a failed attempt nobody tries sooner
-
-
-class DatabaseAway(Exception):
-    """The database does not answer. What to do: answer 503, the sender tries again."""
 
 
 class IngressConnection:

@@ -11,8 +11,9 @@ from uuid import UUID
 
 import psycopg
 
+from handrail.core.channel import DatabaseAway
 from handrail.core.crypto import CannotDecrypt, Keyring, Place
-from handrail.inbox.connection import DatabaseAway, IngressConnection
+from handrail.inbox.connection import IngressConnection
 from handrail.inbox.wire import TEXT_OID, encode_array
 
 logger = logging.getLogger(__name__)

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
 from typing import Any
 
+from handrail.core.channel import DatabaseAway
 from handrail.core.crypto import Keyring
 from handrail.inbox.answers import (
     AFTER_STORE,
@@ -23,10 +24,10 @@ from handrail.inbox.answers import (
     TOO_BIG,
     TOO_SLOW,
     UNKNOWN_ENDPOINT,
-    Refusal,
+    Answered,
     Response,
 )
-from handrail.inbox.connection import DatabaseAway, IngressConnection
+from handrail.inbox.connection import IngressConnection
 from handrail.inbox.endpoints import Endpoint, Endpoints
 from handrail.inbox.registry import Authentic, Headers, NotAuthentic, get_verifier
 from handrail.inbox.store import UNKNOWN, EventStore, Message, Overloaded
@@ -129,8 +130,8 @@ class Ingress:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             response = await self._take(scope, receive)
-        except Refusal as refusal:
-            response = refusal.response
+        except Answered as early:
+            response = early.response
         await send(response.start)
         await send(response.body)
         if response.closes:
@@ -165,13 +166,13 @@ class Ingress:
 
     async def _take(self, scope: Scope, receive: Receive) -> Response:
         if scope["method"] != "POST":
-            raise Refusal(NOT_POST)
+            raise Answered(NOT_POST)
         key = scope["path"].removeprefix(PREFIX)
         endpoint = await self._find(key)
         headers: Headers = scope["headers"]
         for name, value in headers:
             if name == b"content-length" and value.isdigit() and int(value) > self._limits.body:
-                raise Refusal(TOO_BIG)
+                raise Answered(TOO_BIG)
         body = await self._read(receive)
         authentic = await self._check(key, endpoint, headers, body)
         return await self._keep(endpoint, authentic, body, find_content_type(headers))
@@ -181,9 +182,9 @@ class Ingress:
         try:
             endpoint = known[1] if known else await self._endpoints.look_up(key)
         except DatabaseAway:
-            raise Refusal(NOT_NOW_UNREAD) from None
+            raise Answered(NOT_NOW_UNREAD) from None
         if endpoint is None:
-            raise Refusal(UNKNOWN_ENDPOINT)
+            raise Answered(UNKNOWN_ENDPOINT)
         return endpoint
 
     async def _read(self, receive: Receive) -> bytes:
@@ -196,11 +197,11 @@ class Ingress:
                     while True:
                         message = await receive()
                         if message["type"] == "http.disconnect":
-                            raise Refusal(TOO_SLOW)  # Nobody is there to hear it.
+                            raise Answered(TOO_SLOW)  # Nobody is there to hear it.
                         chunk = message.get("body", b"")
                         size += len(chunk)
                         if size > self._limits.body:
-                            raise Refusal(TOO_BIG)
+                            raise Answered(TOO_BIG)
                         chunks.append(chunk)
                         self._arriving.grow(deadline, len(chunk))
                         if not message.get("more_body", False):
@@ -208,7 +209,7 @@ class Ingress:
                 finally:
                     self._arriving.forget(deadline)
         except TimeoutError:
-            raise Refusal(TOO_SLOW) from None
+            raise Answered(TOO_SLOW) from None
 
     async def _check(
         self, key: str, endpoint: Endpoint, headers: Headers, body: bytes
@@ -226,14 +227,14 @@ class Ingress:
         current = await self._look_again(key, endpoint)
         secrets = current.list_live_secrets(now)
         if not secrets:
-            raise Refusal(NO_SECRET)
+            raise Answered(NO_SECRET)
         try:
             if current is not endpoint:
                 return self._verify(current.scheme, headers, body, secrets, now=now)
         except NotAuthentic as refusal:
             reason = str(refusal)
         self._store.count_refused(endpoint.id, reason)
-        raise Refusal(Response(401, reason))
+        raise Answered(Response(401, reason))
 
     async def _look_again(self, key: str, endpoint: Endpoint) -> Endpoint:
         """The endpoint as it is now; asked for once a moment, however many are refused."""
@@ -245,9 +246,9 @@ class Ingress:
         try:
             current = await self._endpoints.look_up(key)
         except DatabaseAway:
-            raise Refusal(NOT_NOW) from None
+            raise Answered(NOT_NOW) from None
         if current is None:
-            raise Refusal(AFTER_STORE[UNKNOWN])
+            raise Answered(AFTER_STORE[UNKNOWN])
         return current
 
     async def _keep(

@@ -13,7 +13,8 @@ from uuid import UUID
 
 import psycopg
 
-from handrail.inbox.connection import DatabaseAway, IngressConnection
+from handrail.core.channel import DatabaseAway
+from handrail.inbox.connection import IngressConnection
 from handrail.inbox.wire import (
     BYTEA_OID,
     INT4_OID,
