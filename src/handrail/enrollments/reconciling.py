@@ -22,11 +22,11 @@ from django.conf import settings
 from handrail.core.crypto import Keyring
 from handrail.core.service_connection import ServiceConnection
 from handrail.core.worker import WorkerContext
-from handrail.enrollments.progress_queries import (
+from handrail.enrollments.queries.reconciling import (
+    AskedStep,
     Run,
-    Stage,
+    list_asked_steps,
     list_runs,
-    list_stages,
     list_without_certificate,
 )
 from handrail.enrollments.reports import describe_fact
@@ -169,11 +169,11 @@ class Reconciler:
         """
         await self.providers.refresh()
         this = _Round(self, seconds=seconds, dry_run=dry_run)
-        stages: dict[str, list[Stage]] = defaultdict(list)
-        for each in await list_stages(self.connection):
+        steps: dict[str, list[AskedStep]] = defaultdict(list)
+        for each in await list_asked_steps(self.connection):
             if slug in ("", each.slug):
-                stages[each.provider_id].append(each)
-        for provider_id, own in stages.items():
+                steps[each.provider_id].append(each)
+        for provider_id, own in steps.items():
             if provider_id not in self._walking:
                 self._begin(walks, provider_id, this.walk(provider_id, own))
         if _CERTIFICATES not in self._walking:
@@ -193,13 +193,13 @@ class _Round:
         self._seconds = seconds
         self._dry_run = dry_run
 
-    async def walk(self, provider_id: str, stages: Sequence[Stage]) -> None:
+    async def walk(self, provider_id: str, steps: Sequence[AskedStep]) -> None:
         """Ask one provider about all its learners, one after the other in its rhythm."""
-        gap = self._seconds / max(1, sum(each.learners for each in stages))
+        gap = self._seconds / max(1, sum(each.learners for each in steps))
         places = asyncio.Semaphore(CALLS_AT_ONCE)
         async with asyncio.TaskGroup() as asking:
-            for stage in stages:
-                async for run in list_runs(self._connection, stage):
+            for step in steps:
+                async for run in list_runs(self._connection, step):
                     await asyncio.sleep(gap)
                     await places.acquire()
                     provider = await self._find(provider_id)

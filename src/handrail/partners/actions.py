@@ -18,7 +18,7 @@ from handrail.partners.models import Provider
 from handrail.partners.protocol import Offers
 from handrail.partners.providers import open_credentials, seal_credentials
 from handrail.partners.registry import get_adapter
-from handrail.partners.urls import find_call_url_problem, find_link_problem
+from handrail.partners.url_rules import find_call_url_problem, find_link_problem
 
 MODES = ("api", "link", "hybrid")
 _after_configuration: list[Callable[[UUID], None]] = []

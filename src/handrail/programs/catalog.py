@@ -11,7 +11,7 @@ from handrail.organizations.actions import find_organization_problems, save_orga
 from handrail.organizations.models import Organization
 from handrail.partners.actions import ProviderRefused, save_provider
 from handrail.partners.models import Course, Provider
-from handrail.partners.urls import find_link_problem
+from handrail.partners.url_rules import find_link_problem
 from handrail.programs.catalog_file import (
     Catalog,
     CatalogRefused,

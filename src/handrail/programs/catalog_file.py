@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from handrail.core.refusal import Refusal
-from handrail.core.tables import Table
+from handrail.core.toml_tables import Table
 from handrail.organizations.actions import OrganizationFacts
 from handrail.partners.actions import MODES, ProviderFacts
 from handrail.partners.registry import load_adapters

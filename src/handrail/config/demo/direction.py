@@ -21,7 +21,7 @@ from handrail.config.demo.players import Places
 from handrail.config.demo.state import Snapshot, take_snapshot
 from handrail.config.demo.wish import Wish
 from handrail.config.errors import ChildFailed
-from handrail.config.examples import find_example
+from handrail.config.example_files import find_example
 from handrail.config.installation import LocalInstallation
 from handrail.config.run import is_ready
 from handrail.config.sandbox_setup import SandboxPlan, Study, read_control_token, set_up_sandbox

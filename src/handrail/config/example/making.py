@@ -30,7 +30,7 @@ from handrail.config.example.fates import (
 from handrail.config.example.incidents import Incidents, Picker
 from handrail.config.example.past import Past
 from handrail.config.example.system import run_system
-from handrail.config.examples import find_example
+from handrail.config.example_files import find_example
 from handrail.config.installation import Installation, LocalInstallation
 from handrail.config.sandbox_setup import SandboxPlan, set_up_sandbox
 from handrail.enrollments.roster import import_roster

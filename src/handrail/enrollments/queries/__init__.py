@@ -1,1 +1,1 @@
-"""What pages show of enrollments; each answers for the identity of the transaction."""
+"""What is read of enrollments: for pages as the identity of the transaction, for the reconciler as the service."""

@@ -1,7 +1,7 @@
 import pytest
 from pytest_django import Settings
 
-from handrail.partners.urls import find_call_url_problem, find_link_problem
+from handrail.partners.url_rules import find_call_url_problem, find_link_problem
 
 HTTPS = "the address must begin with https://"
 

@@ -17,7 +17,7 @@ _ENROLLMENT_PAGE = 500
 _SECONDS_BETWEEN_PAGES = 0.02
 
 # By the index of steps in progress; the numbers need no row of the table itself.
-_STAGES = """
+_ASKED_STEPS = """
 select p.id::text, p.slug, s.organization_id, s.program_step_id, s.steps
 from (select organization_id, program_step_id, count(*) as steps
       from enrollment_steps where status = 'in_progress' group by organization_id, program_step_id) s
@@ -61,7 +61,7 @@ where s.enrollment_id = any (%b::uuid[]) and s.status = 'completed' and r.status
 """
 
 
-class Stage(NamedTuple):
+class AskedStep(NamedTuple):
     """A program step whose provider can be asked, and how many learners are at it."""
 
     provider_id: str
@@ -97,16 +97,16 @@ class CompletedRun(NamedTuple):
     run: Run
 
 
-async def list_stages(connection: ServiceConnection) -> list[Stage]:
+async def list_asked_steps(connection: ServiceConnection) -> list[AskedStep]:
     """The program steps at which somebody is in progress."""
-    return [Stage._make(row) for row in await connection.fetch(_STAGES)]
+    return [AskedStep._make(row) for row in await connection.fetch(_ASKED_STEPS)]
 
 
-async def list_runs(connection: ServiceConnection, stage: Stage) -> AsyncIterator[Run]:
+async def list_runs(connection: ServiceConnection, step: AskedStep) -> AsyncIterator[Run]:
     """The runs in progress at a program step, of active enrollments, a page at a time."""
     after: tuple[object, object] = ("-infinity", UUID(int=0))
     while True:
-        keys = (stage.organization_id, stage.program_step_id)
+        keys = (step.organization_id, step.program_step_id)
         rows = await connection.fetch(_RUNS, (*keys, *after, _PAGE))
         tick = asyncio.get_running_loop().time()
         for *_, run_id, external_id, progress, read_at in rows:
