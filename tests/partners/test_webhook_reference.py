@@ -75,7 +75,7 @@ def test_every_answer_is_in_the_table() -> None:
     made += answers.AFTER_STORE.values()
     statuses = {str(each.start["status"]) for each in made}
 
-    assert set(read_column("answer")) == statuses | {"401", "431"}
+    assert set(read_column("answer")) == statuses | {"400", "401", "431"}
 
 
 def test_every_event_is_in_the_table() -> None:

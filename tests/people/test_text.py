@@ -34,6 +34,11 @@ def test_an_accent_typed_apart_is_the_same_name() -> None:
     assert clean_text(unicodedata.normalize("NFD", "Núñez")) == "Núñez"
 
 
+def test_no_name_shows_as_another() -> None:
+    assert clean_text("Ana \u202egnp\u202c") == "Ana gnp"
+    assert clean_text("\u2067\u0645\u062d\u0645\u062f\u2069") == "\u0645\u062d\u0645\u062f"
+
+
 @given(st.text())
 def test_cleaning_twice_is_cleaning_once(text: str) -> None:
     assert clean_text(clean_text(text)) == clean_text(text)
@@ -44,8 +49,6 @@ def test_cleaning_twice_is_cleaning_once(text: str) -> None:
     [
         ("a\0b", "holds a control character"),
         ("a\x1bb", "holds a control character"),
-        ("Ana \u202egnp", "holds a character that turns the direction of writing"),
-        ("\u2067Ana", "holds a character that turns the direction of writing"),
         ("\u200d", "holds nothing that can be seen"),
         ("-", ""),
         ("", ""),

@@ -22,5 +22,8 @@ class Migration(migrations.Migration):
     A later change of a function: a new migration like this one, and this one becomes empty.
     """
 
-    dependencies = [("enrollments", "0007_mend_equivalents")]
+    dependencies = [
+        ("enrollments", "0007_mend_equivalents"),
+        ("inbox", "0002_refused_words"),  # whose functions get their rights here
+    ]
     operations = [LoadSQL("enrollments", name) for name in FILES]
