@@ -40,7 +40,7 @@ class Partners:
         self.doubled = self.reported = self.refused = 0
         self.study = False
         self.numbers = itertools.count(1)
-        self.queue: deque[bytes] = deque()
+        self.queue: deque[tuple[str, bytes]] = deque()  # the person, where the time counts
         self.wake = asyncio.Event()
         self.sent_at: dict[str, float] = {}
         self.latencies: list[float] = []
@@ -53,7 +53,7 @@ class Partners:
         store[key] = f"{prefix}-{next(self.numbers)}-{time.time_ns():x}"
         return store[key]
 
-    def report(self, number: int, enrollment: str) -> None:
+    def report(self, number: int, enrollment: str, person: str = "") -> None:
         """Queue the webhook that says this enrollment is completed."""
         now = time.time()
         at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now))
@@ -64,12 +64,13 @@ class Partners:
         event_id, timestamp = f"evt-{next(self.numbers)}-{time.time_ns():x}", int(now)
         signed = f"{event_id}.{timestamp}.".encode() + body
         signature = base64.b64encode(hmac.digest(KEY, signed, "sha256")).decode()
-        self.queue.append(
+        message = (
             f"POST /api/webhooks/partners/p{number} HTTP/1.1\r\nHost: localhost\r\n"
             f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\nwebhook-id: {event_id}\r\n"
             f"webhook-timestamp: {timestamp}\r\nwebhook-signature: v1,{signature}\r\n\r\n".encode()
             + body
         )
+        self.queue.append((person, message))
         self.wake.set()
 
     async def send(self) -> None:
@@ -80,7 +81,9 @@ class Partners:
                 self.wake.clear()
                 await self.wake.wait()
                 continue
-            message = self.queue.popleft()
+            person, message = self.queue.popleft()
+            if person:
+                self.sent_at.setdefault(person, time.perf_counter())
             writer.write(message)
             head = await reader.readuntil(b"\r\n\r\n")
             length = int(head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0] or 0)
@@ -89,7 +92,7 @@ class Partners:
                 self.reported += 1
             else:
                 self.refused += 1
-                self.queue.append(message)
+                self.queue.append((person, message))
 
 
 class Desk(asyncio.Protocol):
@@ -103,6 +106,7 @@ class Desk(asyncio.Protocol):
         self.transport = transport
 
     def data_received(self, data: bytes) -> None:
+        self.received_at = time.perf_counter()
         self.buffer += data
         while (end := self.buffer.find(b"\r\n\r\n")) >= 0:
             head = self.buffer[:end].decode("latin-1")
@@ -127,7 +131,7 @@ class Desk(asyncio.Protocol):
         else:
             person = body["studentId"].partition("-")[2]
             if (began := partners.sent_at.pop(person, None)) is not None:
-                partners.latencies.append((time.perf_counter() - began) * 1000)
+                partners.latencies.append((self.received_at - began) * 1000)
             is_new = key not in partners.enrollments
             enrollment = partners.create(partners.enrollments, key, "enr")
             answer = {"enrollmentId": enrollment}
@@ -144,12 +148,11 @@ class Desk(asyncio.Protocol):
 async def report_evenly(
     partners: Partners, runs: list[tuple[int, str, str]], per_second: float
 ) -> None:
-    """Report runs one by one; `sent_at` remembers when, by person."""
+    """Report runs one by one; `sent_at` remembers by person when each was written."""
     began = time.perf_counter()
     for position, (number, enrollment, person) in enumerate(runs):
         await asyncio.sleep(max(0.0, began + position / per_second - time.perf_counter()))
-        partners.sent_at[person] = time.perf_counter()
-        partners.report(number, enrollment)
+        partners.report(number, enrollment, person)
 
 
 async def obey(partners: Partners) -> None:
