@@ -16,6 +16,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from tests.clocks import find_today
 from tests.databases import Database
 from tests.enrollments import model
 from tests.enrollments.test_promises import find
@@ -284,7 +285,7 @@ class MachineAgainstModel(RuleBasedStateMachine):
                 data,
                 "mark",
                 "complete_step",
-                now().date(),
+                find_today(),
                 REASON,
                 of=lambda s: s.status in ("in_progress", "failed"),
                 given=("course.completed",),
@@ -294,7 +295,7 @@ class MachineAgainstModel(RuleBasedStateMachine):
                 data,
                 "mark",
                 "fail_step",
-                now().date(),
+                find_today(),
                 REASON,
                 of=lambda s: s.status == "in_progress",
                 given=("course.failed",),

@@ -12,14 +12,16 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.clocks import find_today
 from tests.databases import Database
 from tests.enrollments import model
 from tests.enrollments.racing import Work, doing, race, reporting
 from tests.enrollments.test_model import REASON, MachineAgainstModel, Pair, programs, tell
-from tests.factories import Enrollment, World, now
+from tests.factories import Enrollment, World
 
 HELD_SECONDS = 0.03
 REFUSALS = ("HR001", "23505")
+TODAY = object()  # put in when it is told: this file may be read on the day before
 # The model's method, the machine's function, and what both are told besides.
 ON_ENROLLMENT = (
     ("suspend", "suspend_enrollment", (REASON,)),
@@ -34,8 +36,8 @@ ON_STEP: Sequence[tuple[str, tuple[str, ...], str, tuple[Any, ...]]] = (
     ("retry", (), "retry_step", (REASON,)),
     ("reopen", (), "reopen_step", (REASON,)),
     ("waive", (), "skip_step", ("tested_out", REASON)),
-    ("mark", ("course.completed",), "complete_step", (now().date(), REASON)),
-    ("mark", ("course.failed",), "fail_step", (now().date(), REASON)),
+    ("mark", ("course.completed",), "complete_step", (TODAY, REASON)),
+    ("mark", ("course.failed",), "fail_step", (TODAY, REASON)),
 )
 REPORTS = ("course.completed", "course.failed", "completion.revoked", "enrollment.ended")
 
@@ -166,7 +168,8 @@ class AtOnce:
                 yield Move(kind, run.course, told, partial(self.report, run, kind))
 
     def on_step(self, real: Enrollment, course: int, function: str, more: tuple[Any, ...]) -> Work:
-        return doing(function, self.both.world.step_id(real, self.both.courses[course]), *more)
+        told = [find_today() if each is TODAY else each for each in more]
+        return doing(function, self.both.world.step_id(real, self.both.courses[course]), *told)
 
     def report(self, run: model.Run, kind: str) -> Work:
         event = self.both.name_run(self.pair, run)
